@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef FOLIO_BPF_H
+#define FOLIO_BPF_H
+
+#include "folio.h"
+
+/**
+ * DOC: folio_bpf
+ *
+ * The "bpf" probe of folio.h.  Its program is embedded in the binary; the
+ * running kernel's BTF is all it needs at run time.
+ */
+
+/**
+ * folio_bpf_open() - load the program and find the vmemmap
+ * @why:     receives one sentence on failure
+ * @why_len: size of @why
+ *
+ * The address of the struct page of PFN 0 is no exported fact; it is found from
+ * pages of a memfd whose PFN pagemap tells and whose struct page the walk tells.
+ *
+ * Return: 0, or -errno with @why set.
+ */
+int folio_bpf_open(char *why, unsigned long why_len);
+void folio_bpf_close(void);
+
+/* As folio_by_file() and folio_by_pfn(). */
+int folio_bpf_by_file(int fd, __u64 first, __u64 nr, struct folio_record *out,
+		      __u64 *mapping);
+int folio_bpf_by_pfn(struct folio_record *recs, __u64 nr, __u64 mapping);
+
+#endif

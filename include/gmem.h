@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef GMEM_H
+#define GMEM_H
+
+#include <linux/types.h>
+
+/**
+ * DOC: gmem
+ *
+ * guest_memfd as a file: create, allocate, punch, map.  Documented in
+ * Documentation/virt/kvm/api.rst, KVM_CREATE_GUEST_MEMFD; implemented in
+ * virt/kvm/guest_memfd.c.
+ *
+ * Units: 4K pages, counted from the start of the file, unless a name says
+ * bytes.  All return 0, or a descriptor, or -errno.
+ */
+
+/**
+ * gmem_create() - make a guest_memfd
+ * @vm_fd: the VM it belongs to; borrowed.  The file keeps the VM alive.
+ * @nr:    size in pages
+ * @flags: GUEST_MEMFD_FLAG_*; gmem_flags() tells which ones this VM knows
+ *
+ * Return: a file descriptor, the caller's to close, or -errno.
+ */
+int gmem_create(int vm_fd, __u64 nr, __u64 flags);
+
+/* GUEST_MEMFD_FLAG_* that the VM supports (KVM_CAP_GUEST_MEMFD_FLAGS); 0 if none. */
+__u64 gmem_flags(int vm_fd);
+
+/* Back the range with pages: fallocate(2). */
+int gmem_allocate(int fd, __u64 first, __u64 nr);
+
+/* Give the range back: fallocate(2) with FALLOC_FL_PUNCH_HOLE. */
+int gmem_punch(int fd, __u64 first, __u64 nr);
+
+/**
+ * gmem_map() - map a range into this process, shared, readable and writable
+ * @fd:    the guest_memfd
+ * @first: first page
+ * @nr:    number of pages
+ * @out:   receives the address, to be given to munmap(2)
+ *
+ * Return: 0; -ENODEV if this guest_memfd cannot be mapped; or -errno.
+ */
+int gmem_map(int fd, __u64 first, __u64 nr, void **out);
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef SUPERVISE_H
+#define SUPERVISE_H
+
+#include <stdbool.h>
+#include <linux/types.h>
+
+#include "finding.h"
+
+/**
+ * DOC: supervise
+ *
+ * One case, watched from outside: a child runs it, the parent limits its time,
+ * reads the kernel log since its start, ends what it left running, and comes to
+ * the one verdict.  So a case that crashes, hangs or is killed still ends in a
+ * verdict with evidence.
+ *
+ * The supervisor knows nothing of the harness; suite.h connects the two.
+ */
+
+enum verdict {
+	VERDICT_PASS,
+	VERDICT_FAIL,
+	VERDICT_SKIP,
+	VERDICT_ERROR,		/* the infrastructure failed: neither passed nor failed */
+};
+
+/* "PASS", "FAIL", "SKIP", "ERROR". */
+const char *verdict_name(enum verdict v);
+
+/**
+ * struct supervised - what became of a case
+ * @verdict:   the verdict
+ * @reason:    why, in a sentence; empty for PASS
+ * @ms:        how long it ran
+ * @settle_ms: the longest wait for transient references that ended well
+ * @checks:    how many checks it made
+ */
+struct supervised {
+	enum verdict verdict;
+	char reason[1024];
+	unsigned int ms, settle_ms, checks;
+};
+
+/* What the case itself came to, told by the child through its exit status. */
+enum {
+	SUPERVISE_PASS = 0,
+	SUPERVISE_FAIL = 1,
+	SUPERVISE_SKIP = 4,
+};
+
+/**
+ * supervise() - run a case and come to a verdict
+ * @name:    its address, file.variant.case
+ * @seconds: time limit; $SEPT_TIMEOUT overrides
+ * @body:    runs in a child, in a process group of its own; returns SUPERVISE_*
+ * @arg:     handed to @body
+ * @out:     receives the verdict
+ *
+ * Verdicts, the first that applies:
+ *   over time, or ended by a signal              FAIL
+ *   a check failed (even if it then skipped)     FAIL
+ *   a check could not look                       ERROR
+ *   kernel log lines that kmsg_judge() names     FAIL
+ *   skipped                                      SKIP
+ *   no check was made                            ERROR
+ * Evidence goes to stderr as KTAP diagnostics, and findings to $SEPT_RESULTS.
+ * The verdict itself goes as one JSON line to descriptor $SEPT_VERDICT_FD, if set.
+ */
+void supervise(const char *name, unsigned int seconds,
+	       int (*body)(void *arg), void *arg, struct supervised *out);
+
+/* The verdict SKIP for a case that is not run at all. */
+void supervise_skip_all(const char *name, const char *reason, struct supervised *out);
+
+/* For the case, in any of its processes. */
+
+/* Count a check; every EXPECT and ASSERT of suite.h does. */
+void supervise_checked(void);
+
+/**
+ * supervise_failed() - a check found something
+ * @f:     the finding; NULL if all has been said already
+ * @where: "file.c:line"
+ */
+void supervise_failed(const struct finding *f, const char *where);
+
+/* A check could not look: the case cannot be better than ERROR. */
+void supervise_broken(const char *where, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Whether a check has failed in this case so far. */
+bool supervise_has_failed(void);
+
+/* Why the case skips itself. */
+void supervise_skip(const char *reason);
+
+/**
+ * supervise_seed() - the seed of this run
+ *
+ * From $SEPT_SEED, or drawn once and then the same in all processes of the case.
+ */
+__u64 supervise_seed(void);
+
+#endif
