@@ -9,15 +9,16 @@
 # LINUX= a prepared kernel tree, with its headers in usr/include (default: the
 #        pinned one, which scripts/linux.sh fetches; KSRC= makes it prepare yours)
 #
-# Every tdx_sept_tests/X.c becomes $(O)/bin/X: there is no list to forget.
+# Every tdx_sept_tests/X.c becomes the test $(O)/bin/tests/X, and every scripts/X.c
+# the tool $(O)/bin/X: there is no list to forget.
 
 O	?= build
 CLANG	?= clang
 BPFTOOL	?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
 
-ifneq ($(filter-out clean help,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out check clean help,$(or $(MAKECMDGOALS),all)),)
 ifndef LINUX
-LINUX	:= $(shell scripts/linux.sh)
+LINUX	:= $(shell scripts/deps.sh && scripts/linux.sh)
 ifeq ($(LINUX),)
 $(error there is no kernel tree to build against; the lines above say why)
 endif
@@ -36,44 +37,75 @@ LIBKVM	:= $(filter-out assert,$(patsubst $(KVM)/lib/%.c,%,$(wildcard $(KVM)/lib/
 WARN	:= -Wall -Wextra -Werror
 OURS	:= -D_GNU_SOURCE -std=gnu11 -O2 -g $(WARN) -Iinclude -I$(O) -MMD -MP \
 	   -isystem $(LINUX)/usr/include $(EXTRA_CFLAGS)
-LIBS	:= -lbpf -lelf -lz -luring -lnuma -ljansson -lpthread
+# SANITIZE=1 builds lib/ and its unit tests under ASan and UBSan.
+ifdef SANITIZE
+OURS	+= -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+LINK	:= -no-pie -fsanitize=address,undefined
+else
+LINK	:= -static -no-pie
+endif
+# -lzstd is libelf's, from elfutils 0.189 on.
+LIBS	:= -lbpf -lelf -lz -lzstd -luring -lnuma -ljansson -lpthread
 
 # How the kernel builds libkvm (kvm/Makefile.kvm); guest code shares its address
 # space with the test, hence no stack protector, no PIE and no string builtins.
+# QUIET, since its constructor prints a seed that nobody can give back to it.
 GUEST	:= -U_FORTIFY_SOURCE -fno-builtin-memcmp -fno-builtin-memcpy \
 	   -fno-builtin-memset -fno-builtin-strnlen -fno-stack-protector \
-	   -fno-PIE -fno-strict-aliasing -march=x86-64-v2 -DCONFIG_64BIT
+	   -fno-PIE -fno-strict-aliasing -march=x86-64-v2 -DCONFIG_64BIT -DQUIET
 KVM_INC	:= -isystem $(LINUX)/tools/include -isystem $(LINUX)/tools/arch/x86/include \
 	   -isystem $(LINUX)/usr/include -isystem $(KVM)/include \
 	   -isystem $(KVM)/include/x86 -isystem $(SELFTESTS)/rseq -isystem $(SELFTESTS)
 KVM_FLAGS := -D_GNU_SOURCE= -std=gnu99 -O2 -g $(GUEST) $(KVM_INC) -I$(KVM)/lib -MMD -MP -w
 
+# The harness's macros compare what they are given.
+HARNESS	:= -Wno-unused-function -Wno-sign-compare
+
 # The files of ours that use libkvm; all others know the kernel by its UAPI.
 USES_KVM := guest test_assert
 
-all: $(TESTS:%=$(O)/bin/%) $(TOOLS:%=$(O)/bin/%)
+all: $(TESTS:%=$(O)/bin/tests/%) $(TOOLS:%=$(O)/bin/%)
 
-$(O)/bin/%: $(O)/tdx_sept_tests/%.o $(O)/libsept.a $(O)/libkvm.a
+$(O)/bin/tests/%: $(O)/tdx_sept_tests/%.o $(O)/libsept.a $(O)/libkvm.a
 	@mkdir -p $(@D)
-	$(CC) -static -no-pie -o $@ $^ $(LIBS)
+	$(CC) $(LINK) -o $@ $^ $(LIBS)
 
 $(TOOLS:%=$(O)/bin/%): $(O)/bin/%: $(O)/scripts/%.o $(O)/libsept.a $(O)/libkvm.a
 	@mkdir -p $(@D)
-	$(CC) -static -no-pie -o $@ $^ $(LIBS)
+	$(CC) $(LINK) -o $@ $^ $(LIBS)
 
-$(O)/tdx_sept_tests/%.o: tdx_sept_tests/%.c
+$(O)/tdx_sept_tests/%.o: tdx_sept_tests/%.c $(O)/inputs
 	@mkdir -p $(@D)
-	$(CC) $(OURS) -isystem $(SELFTESTS) -Wno-unused-function -c $< -o $@
+	$(CC) $(OURS) -isystem $(SELFTESTS) $(HARNESS) -c $< -o $@
 
-$(O)/scripts/%.o: scripts/%.c
+# This project's own tests, of lib/.
+UNITS	:= $(patsubst tests/%.c,%,$(wildcard tests/*_test.c))
+
+units: $(UNITS:%=$(O)/units/%)
+
+$(O)/units/%: $(O)/tests/%.o $(O)/libsept.a $(O)/libkvm.a
+	@mkdir -p $(@D)
+	$(CC) $(LINK) -o $@ $^ $(LIBS)
+
+$(O)/tests/%.o: tests/%.c $(O)/inputs
+	@mkdir -p $(@D)
+	$(CC) $(OURS) -isystem $(SELFTESTS) $(HARNESS) -c $< -o $@
+
+bench: $(O)/bench
+	tests/bench.sh $(O)
+
+$(O)/bench: $(O)/tests/bench.o $(O)/libsept.a $(O)/libkvm.a
+	$(CC) $(LINK) -o $@ $^ $(LIBS)
+
+$(O)/scripts/%.o: scripts/%.c $(O)/inputs
 	@mkdir -p $(@D)
 	$(CC) $(OURS) -c $< -o $@
 
-$(USES_KVM:%=$(O)/lib/%.o): $(O)/lib/%.o: lib/%.c
+$(USES_KVM:%=$(O)/lib/%.o): $(O)/lib/%.o: lib/%.c $(O)/inputs
 	@mkdir -p $(@D)
 	$(CC) -D_GNU_SOURCE= -std=gnu11 -O2 -g $(WARN) $(GUEST) -Iinclude -MMD -MP $(KVM_INC) -c $< -o $@
 
-$(O)/lib/%.o: lib/%.c | $(O)/folio_bpf.skel.h
+$(O)/lib/%.o: lib/%.c $(O)/inputs | $(O)/folio_bpf.skel.h
 	@mkdir -p $(@D)
 	$(CC) $(OURS) -c $< -o $@
 
@@ -82,9 +114,9 @@ $(O)/libsept.a: $(LIB:%=$(O)/lib/%.o)
 	ar rcs $@ $^
 
 # Named by what it is, not by its file: bpftool puts the name into symbols.
-$(O)/folio_bpf.bpf.o: lib/folio_bpf.bpf.c lib/folio_bpf.bpf.h
+$(O)/folio_bpf.bpf.o: lib/folio_bpf.bpf.c lib/folio_bpf.bpf.h $(O)/inputs
 	@mkdir -p $(@D)
-	$(CLANG) -O2 -g -target bpf -I/usr/include/$(shell uname -m)-linux-gnu -Ilib $(WARN) -c $< -o $@
+	$(CLANG) -O2 -g -target bpf -I/usr/include/$(shell uname -m)-linux-gnu -Ilib $(WARN) -Wno-unused-parameter -c $< -o $@
 
 $(O)/folio_bpf.skel.h: $(O)/folio_bpf.bpf.o
 	$(BPFTOOL) gen skeleton $< name folio_bpf_prog > $@.tmp
@@ -97,13 +129,39 @@ $(O)/libkvm.a: $(LIBKVM:%=$(O)/libkvm/%.o) $(O)/libkvm/x86/handlers.o
 # As freestanding code, lest memcmp() be turned into a call of memcmp().
 $(O)/libkvm/string_override.o: KVM_FLAGS += -ffreestanding
 
-$(O)/libkvm/%.o: $(KVM)/lib/%.c
+# Not as a constructor, which ends the program before main() where there is no
+# /dev/kvm, so that not even --list would work; lib/guest.c does its part later.
+$(O)/libkvm/kvm_util.o: KVM_FLAGS += -Dconstructor=used
+
+$(O)/libkvm/%.o: $(KVM)/lib/%.c $(O)/inputs
 	@mkdir -p $(@D)
 	$(CC) $(KVM_FLAGS) -c $< -o $@
 
-$(O)/libkvm/%.o: $(KVM)/lib/%.S
+$(O)/libkvm/%.o: $(KVM)/lib/%.S $(O)/inputs
 	@mkdir -p $(@D)
 	$(CC) $(KVM_FLAGS) -c $< -o $@
+
+# What everything is made with, besides the sources.  Objects depend on it, since
+# make itself does not notice another tree, flag, compiler or library.
+inputs:
+	@echo '$(LINUX) $(CC) $(OURS:-I$(O)=) $(LINK) $(GUEST)'
+	@$(CC) --version
+	@$(CLANG) --version
+	@$(BPFTOOL) version
+	@stat -L -c '%n %s %Y' $$($(foreach l,c $(LIBS:-l%=%),$(CC) -print-file-name=lib$l.a;)) || :
+	@cat Makefile
+
+$(O)/inputs: FORCE
+	@mkdir -p $(@D)
+	@$(MAKE) -s inputs >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+check:
+	scripts/deps.sh --check
+	tests/check.sh
+
+install: all
+	scripts/install.sh '$(LINUX)' '$(O)/bin/tests' '$(DIR)'
 
 clean:
 	rm -rf $(O)
@@ -111,7 +169,7 @@ clean:
 help:
 	@sed -n '3,13s/^# \{0,1\}//p' Makefile
 
-.PHONY: all clean help
+.PHONY: all units bench check clean help inputs install FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 

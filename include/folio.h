@@ -24,7 +24,8 @@
  * The best one is chosen on first use.  SEPT_PROBE=bpf, kcore or none overrides.
  *
  * Units: 4K pages, counted from the start of the file, whatever the folio size.
- * Threads: call from one thread at a time.
+ * Threads: call from any thread, and from any process forked after the first
+ * use; calls wait for one another.
  */
 
 static inline __u64 folio_pfn(const struct folio_record *rec)
@@ -64,31 +65,42 @@ const char *folio_probe(void);
 const char *folio_why_not(void);
 
 /**
+ * struct folio_cache - which page cache it is
+ * @mapping: kernel address of its struct address_space
+ * @ino:     number of its inode, as the address of a dead file is used again
+ *
+ * Opaque to all but the probes.
+ */
+struct folio_cache {
+	__u64 mapping, ino;
+};
+
+/**
  * folio_by_file() - look at a range of a file's page cache
  * @fd:      an open file of the calling process; borrowed
  * @first:   first page
  * @nr:      number of pages; the range may reach beyond the file's end
  * @out:     receives @nr records, all zero where nothing is cached
- * @mapping: receives the kernel's name for the page cache, an opaque number for
- *           folio_by_pfn(); may be NULL
+ * @cache:   receives which page cache it is, for folio_by_pfn(); may be NULL
  *
  * Return: 0; -ENODATA if there is no probe (folio_why_not()); -EBADF if @fd is
  * not open; -EAGAIN if the cache changed under the walk, too often; or -errno
  * from bpf(2) or /proc/kcore.
  */
 int folio_by_file(int fd, __u64 first, __u64 nr, struct folio_record *out,
-		  __u64 *mapping);
+		  struct folio_cache *cache);
 
 /**
  * folio_by_pfn() - look at pages by their frame numbers
  * @recs:    @nr records whose PFN is set; receives the rest.  Only PFNs that a
  *           look by file gave are sure to be memory.
  * @nr:      number of records
- * @mapping: from folio_by_file(): pages still in that file get FOLIO_OURS
+ * @cache:   from folio_by_file(): pages in that file get FOLIO_OURS
  *
  * Return: as folio_by_file().
  */
-int folio_by_pfn(struct folio_record *recs, __u64 nr, __u64 mapping);
+int folio_by_pfn(struct folio_record *recs, __u64 nr,
+		 const struct folio_cache *cache);
 
 /**
  * folio_describe() - a record in words

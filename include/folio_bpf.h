@@ -24,9 +24,21 @@
 int folio_bpf_open(char *why, unsigned long why_len);
 void folio_bpf_close(void);
 
+/**
+ * folio_bpf_share() - let processes started from here on inherit the probe
+ *
+ * They find it by $SEPT_BPF_FDS, and spare themselves the loading.  Answers
+ * stand in one window, so processes that ask at the same time wait for one
+ * another.
+ *
+ * Return: 0; -ENODATA if the probe is not open; or -errno.
+ */
+int folio_bpf_share(void);
+
 /* As folio_by_file() and folio_by_pfn(). */
 int folio_bpf_by_file(int fd, __u64 first, __u64 nr, struct folio_record *out,
-		      __u64 *mapping);
-int folio_bpf_by_pfn(struct folio_record *recs, __u64 nr, __u64 mapping);
+		      struct folio_cache *cache);
+int folio_bpf_by_pfn(struct folio_record *recs, __u64 nr,
+		     const struct folio_cache *cache);
 
 #endif

@@ -8,10 +8,11 @@
  * DOC: folio_kcore
  *
  * The "kcore" probe of folio.h: the same walk as the BPF program's, in user
- * space, over /proc/kcore.  Field offsets come from the kernel's BTF, init_task
- * from /proc/kallsyms, the vmemmap from the program headers of /proc/kcore.
- * Every word is read on its own, so it is slow, and the kernel moves on between
- * two of them: only for kernels that have no BPF.
+ * space, over /proc/kcore.  Field offsets come from the kernel's BTF, the
+ * caller's open files from the copy of its task_struct in the notes of
+ * /proc/kcore, the vmemmap from pages of a memfd.  No symbol table is needed.
+ * Every structure is read on its own, so it is slow, and the kernel moves on
+ * between two of them: only for kernels that have no BPF.
  */
 
 /**
@@ -24,9 +25,10 @@
 int folio_kcore_open(char *why, unsigned long why_len);
 void folio_kcore_close(void);
 
-/* As folio_by_file() and folio_by_pfn(). */
+/* As folio_by_file() and folio_by_pfn(); -ENXIO for a PFN that is no memory. */
 int folio_kcore_by_file(int fd, __u64 first, __u64 nr, struct folio_record *out,
-		      __u64 *mapping);
-int folio_kcore_by_pfn(struct folio_record *recs, __u64 nr, __u64 mapping);
+			struct folio_cache *cache);
+int folio_kcore_by_pfn(struct folio_record *recs, __u64 nr,
+		       const struct folio_cache *cache);
 
 #endif

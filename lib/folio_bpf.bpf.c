@@ -55,6 +55,7 @@ struct address_space {
 } CORE;
 
 struct inode {
+	unsigned long i_ino;
 	struct super_block *i_sb;
 	struct address_space *i_mapping;
 	long long i_size;
@@ -129,6 +130,7 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
 #define view(ptr, type) \
 	((struct type *)bpf_rdonly_cast((void *)(ptr), bpf_core_type_id_kernel(struct type)))
 
+__u64 folio_magic;		/* user space's own: how it knows this map again */
 struct folio_call folio_call;
 __u64 folio_vmemmap;		/* address of the struct page of PFN 0 */
 __u32 folio_page_shift;		/* of sizeof(struct page), 0 if not a power of 2 */
@@ -220,7 +222,9 @@ static __always_inline void look_at(struct folio_record *rec, __u64 addr,
 	flags = page_flags(head);
 	word = FOLIO_PRESENT | flag_word(flags);
 	owner = load64(head_addr + bpf_core_field_offset(struct page, mapping));
-	if (owner == mapping)
+	/* The inode number too, since a dead file's address may be used again. */
+	if (owner == mapping &&
+	    view(mapping, address_space)->host->i_ino == folio_call.ino)
 		word |= FOLIO_OURS;
 	else if (!owner)
 		word |= FOLIO_NO_MAPPING;
@@ -400,6 +404,8 @@ int folio_by_file(void *ctx)
 
 	folio_call.error = FOLIO_E_NONE;
 	folio_call.mapping = (__u64)mapping;
+	/* Not the file's own inode: a block device's pages are its other inode's. */
+	folio_call.ino = mapping->host->i_ino;
 	folio_call.size_pages = (inode->i_size + 4095) >> 12;
 	cache_hugetlb = mapping->host->i_sb->s_magic == HUGETLBFS_MAGIC;
 	cache_head = (__u64)mapping->i_pages.xa_head;

@@ -59,6 +59,7 @@ struct folio_call {
 	__u32 nr;		/* in:  pages, at most FOLIO_WINDOW */
 	__s32 fd;		/* in:  file descriptor of the calling task */
 	__u64 mapping;		/* in for PFNs, out for files: struct address_space */
+	__u64 ino;		/* likewise: the number of its inode */
 	__u64 some_page;	/* out: a struct page of the range, or 0 */
 	__u64 some_index;	/* out: its index */
 	__u64 size_pages;	/* out: the file's size, rounded up to pages */
