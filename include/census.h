@@ -23,8 +23,9 @@
  * Memory: 16 bytes per page.
  * Threads: a census never changes once taken; read it from anywhere.
  *
- * SEPT_FAKE_REFS=N adds N to every reference count read.  It exists to prove
- * that each check can fail; a run that uses it says so in its results.
+ * SEPT_FAKE_REFS=N adds N to every reference count that a check reads.  It is
+ * there to prove that each check can fail; a run that uses it says so in its
+ * results.
  */
 
 #define CENSUS_PIN_BIAS	1024
@@ -38,8 +39,9 @@ struct census;
  * @first: first page
  * @nr:    number of pages, at least 1
  *
- * Drains the LRU batches and looks again if any page is held by more than its
- * baseline, so that no batch is taken for a holder.
+ * Drains the LRU batches and looks again, a few times, while any page is held by
+ * more than its baseline, and keeps the lowest count seen of each: so that neither
+ * a batch nor a speculative reference is taken for a holder.
  *
  * Return: 0; -ENODATA if nothing here can read reference counts
  * (folio_why_not()); -EINVAL if @nr is 0; -ENOMEM; or the probe's -errno.

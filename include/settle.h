@@ -36,7 +36,8 @@ void settle_start(struct settle *s);
  *
  * The first calls drain the LRU batches of all CPUs, the later ones sleep.
  *
- * Return: true if it is worth another look, false if the limit is reached.
+ * Return: true if it is worth another look, false if the limit is reached and
+ * the batches have been drained.
  */
 bool settle_again(struct settle *s);
 
@@ -55,11 +56,12 @@ unsigned int settle_ms(const struct settle *s);
 int settle_drain(void);
 
 /**
- * settle_longest_ms() - the longest wait that ended well, since the start
+ * settle_longest_ms() - the longest wait that ended well, since settle_forget()
  *
  * What the result of a case records.
  */
 unsigned int settle_longest_ms(void);
+void settle_forget(void);
 
 /* Count a wait that ended well.  Called by the checks of census.h and meter.h. */
 void settle_done(const struct settle *s);
