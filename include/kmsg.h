@@ -10,6 +10,12 @@
  * sanitizer reports, lockdep splats, stalls, hung tasks, and what KVM's TDX
  * code prints when a SEAMCALL or a clean-up fails.
  *
+ * What user space wrote to /dev/kmsg is no kernel line and is passed over: the
+ * kernel gives it a facility of its own (the record's first number is 8 or more).
+ *
+ * SEPT_KMSG names another file or FIFO of /dev/kmsg records to watch, for tests
+ * of this project's own code: "4,1,12345678,-;WARNING: at ...".
+ *
  * Other tasks write to the log too, so in a run with jobs in parallel a line is
  * charged to every case that was running.
  */
