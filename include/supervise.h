@@ -62,7 +62,8 @@ enum {
  *   a check failed (even if it then skipped)     FAIL
  *   a check could not look                       ERROR
  *   kernel log lines that kmsg_judge() names     FAIL
- *   skipped                                      SKIP
+ *   skipped, with a reason                       SKIP
+ *   skipped, without one                         ERROR
  *   no check was made                            ERROR
  * Evidence goes to stderr as KTAP diagnostics, and findings to $SEPT_RESULTS.
  * The verdict itself goes as one JSON line to descriptor $SEPT_VERDICT_FD, if set.
