@@ -18,7 +18,8 @@
  * Errors: 0 or -errno.  What libkvm does underneath can end the case by
  * test_assert() if the kernel refuses something that guest_why_not() said it
  * supports.
- * Threads: one at a time per guest, except guest_touch() of different vCPUs.
+ * Threads: one at a time per guest.  What works on its descriptors alone
+ * (gmem.h) may run beside guest_touch() and guest_verify().
  */
 
 enum guest_type {
@@ -73,6 +74,7 @@ void guest_destroy(struct guest *g);
 /* Borrowed descriptors; -1 once closed. */
 int guest_gmem(const struct guest *g);
 int guest_vm(const struct guest *g);
+int guest_vcpu(const struct guest *g);
 
 enum guest_type guest_type(const struct guest *g);
 __u64 guest_nr_pages(const struct guest *g);
@@ -83,7 +85,10 @@ bool guest_mappable(const struct guest *g);
 /* Whether the VM tells private from shared memory (guest_set_private()). */
 bool guest_has_private(const struct guest *g);
 
-/* Close one part, for the tests of closing orders.  Idempotent. */
+/*
+ * Close one part, for the tests of closing orders.  Idempotent.  With the
+ * guest_memfd goes the mapping of it that guest_shared() made.
+ */
 int guest_close_gmem(struct guest *g);
 int guest_close_vm(struct guest *g);	/* the VM and its vCPUs */
 
@@ -95,14 +100,19 @@ int guest_close_vm(struct guest *g);	/* the VM and its vCPUs */
  * @nr:    number of pages; 0 deletes the slot
  * @gpa:   guest physical address, page aligned
  *
- * KVM_SET_USER_MEMORY_REGION2.  Deleting GUEST_SLOT unbinds the whole file.
+ * KVM_SET_USER_MEMORY_REGION2, with guest_shared() as user address.
  */
 int guest_bind(struct guest *g, unsigned int slot, __u64 first, __u64 nr, __u64 gpa);
 
 /* Delete a slot. */
 int guest_unbind(struct guest *g, unsigned int slot);
 
-/* Move an existing slot to another guest physical address. */
+/**
+ * guest_move() - show a range of the guest_memfd at another place
+ *
+ * Deletes the slot and makes it anew, as KVM does not let a slot with a
+ * guest_memfd change.  Arguments as for guest_bind().
+ */
 int guest_move(struct guest *g, unsigned int slot, __u64 first, __u64 nr, __u64 gpa);
 
 /**
@@ -119,6 +129,22 @@ int guest_touch(struct guest *g, __u64 first, __u64 nr, __u64 pattern);
 
 /* Let the vCPU read them; -EILSEQ if one does not hold @pattern plus its index. */
 int guest_verify(struct guest *g, __u64 first, __u64 nr, __u64 pattern);
+
+/* Let the vCPU read them; -EILSEQ if a byte of them is not zero. */
+int guest_verify_zero(struct guest *g, __u64 first, __u64 nr);
+
+/**
+ * guest_touch_maps() - user mappings that a page has when only the vCPU touched it
+ *
+ * KVM is to take the pages of a guest_memfd from the file itself, and then no
+ * user mapping appears: 0 (Documentation/virt/kvm/api.rst,
+ * KVM_CREATE_GUEST_MEMFD).  There are KVMs that reach a mappable guest_memfd
+ * through the user address of the slot, which leaves 1: the one that
+ * guest_shared() returns.  Found by an attempt, in about a millisecond.
+ *
+ * Return: 0 or 1; or -errno.
+ */
+int guest_touch_maps(struct guest *g);
 
 /**
  * guest_set_private() - convert a range by KVM_SET_MEMORY_ATTRIBUTES
@@ -146,8 +172,9 @@ int guest_prefault(struct guest *g, __u64 first, __u64 nr);
  * guest_shared() - the memory that backs the range while it is shared
  *
  * Return: for private VM types the address in this process of the ordinary
- * memory of GUEST_SLOT, for mappable guest_memfds a mapping of the file made on
- * first use (it then holds mappings of the pages touched through it).
+ * memory beside page @page, for mappable guest_memfds that of a mapping of the
+ * file, made on first use or by guest_bind() (it maps the pages that are touched
+ * through it); or NULL if there can be none.  Unmapped by guest_destroy().
  */
 void *guest_shared(struct guest *g, __u64 page);
 
