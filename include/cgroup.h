@@ -5,14 +5,23 @@
 #include <linux/types.h>
 #include <sys/types.h>
 
+#include "finding.h"
+
 /**
  * DOC: cgroup
  *
  * A memory cgroup of the test's own, on hierarchies of version 1 or 2.  Named
- * tdx-sept-<pid>-<n> below the caller's own group; noted by host.h before it is
- * made, so that the next run removes what a kill left behind.
+ * tdx-sept-<pid>-<n>; noted by host.h before it is made, so that the next run
+ * removes what a kill left behind.
  *
- * Units: bytes.
+ * It stands below the caller's own group.  Version 2 forbids that to a group
+ * with tasks in it, so there it stands below the nearest group upwards that
+ * hands the memory controller down.
+ *
+ * Work on a group from outside.  In a group that is at its limit hardly anything
+ * succeeds, not even to open the file that would raise the limit.
+ *
+ * Units: bytes.  The kernel charges in batches of 64 pages per CPU.
  */
 struct cgroup;
 
@@ -21,14 +30,47 @@ const char *cgroup_why_not(void);
 
 int cgroup_create(struct cgroup **out);		/* 0 or -errno */
 int cgroup_enter(const struct cgroup *cg, pid_t pid);	/* 0: the caller */
+int cgroup_leave(const struct cgroup *cg, pid_t pid);	/* to its creator's group */
 int cgroup_limit(const struct cgroup *cg, __u64 bytes);
 int cgroup_usage(const struct cgroup *cg, __u64 *bytes);
 
 /**
- * cgroup_destroy() - move its tasks to the parent and remove it
+ * cgroup_check_back() - no more than before is charged to the group
+ * @cg:        the group
+ * @before:    from cgroup_usage()
+ * @tolerance: how much more it may be
+ * @f:         receives the finding
  *
- * NULL is fine.  Return: 0, or -EBUSY if charges keep it alive (v1 offlines it
- * anyhow, so this says that the directory could not be removed).
+ * Settles as census.h does.
+ *
+ * Return: 0, 1 or -errno, as the checks of census.h.
+ */
+int cgroup_check_back(const struct cgroup *cg, __u64 before, __u64 tolerance,
+		      struct finding *f);
+
+/**
+ * cgroup_reclaim() - ask the kernel to take back what the group is charged for
+ *
+ * memory.force_empty or memory.reclaim.  That nothing could be reclaimed is not
+ * an error.
+ *
+ * Return: 0, -EOPNOTSUPP if this kernel offers neither, or -errno.
+ */
+int cgroup_reclaim(const struct cgroup *cg);
+
+/**
+ * cgroup_spare() - let tasks that hit the limit wait or fail, not die
+ *
+ * Return: 0, or -EOPNOTSUPP on version 2, which has no such switch: there the
+ * kernel kills a task of the group.
+ */
+int cgroup_spare(const struct cgroup *cg);
+
+/**
+ * cgroup_destroy() - move its tasks to where its creator was, and remove it
+ *
+ * NULL is fine.  Return: 0, or -EBUSY if the directory could not be removed.
+ * Memory that is still charged does not prevent that.
  */
 int cgroup_destroy(struct cgroup *cg);
 

@@ -42,8 +42,30 @@ int host_paid_rmdir(const char *path);	/* it has been removed */
  * host_restore_all() - undo everything in the journal
  * @say: called with one sentence per thing undone, or not undoable; may be NULL
  *
+ * But what was done by another process that still lives is left to it.
+ *
  * Return: number of things undone, or -errno of the first that could not be.
  */
 int host_restore_all(void (*say)(const char *sentence));
+
+/**
+ * host_state() - the folder of journal and lock
+ *
+ * $SEPT_STATE, else /run/tdx-sept-tests; for other users than root below
+ * $XDG_RUNTIME_DIR or in /tmp.  It is made when first needed, and refused with
+ * -EPERM if others can write to it: the journal tells root what to write where.
+ *
+ * Return: its path, static storage.
+ */
+const char *host_state(void);
+
+/**
+ * host_lock() - be the only run on this host
+ * @holder: receives the pid of the run that holds the lock, if -EBUSY; else 0
+ *
+ * Return: a descriptor that holds the lock until it is closed, -EBUSY, or
+ * another -errno.
+ */
+int host_lock(int *holder);
 
 #endif

@@ -12,10 +12,18 @@
  * what might leak.  Tests that use a meter must not run beside others: say
  * .serial in SUITE().
  *
+ * METER_LOST is the counter for leaks: memory that is neither free nor counted
+ * as anybody's.  A page that left its file while a reference was forgotten on it
+ * is exactly that.  It hardly moves when others work, whereas METER_FREE follows
+ * every file that somebody reads.  It stands still only within a boot: what the
+ * kernel has handed out at boot or to drivers is in it, too.
+ *
  * Units: 4K pages.
  */
 enum meter_counter {
-	METER_FREE,		/* nr_free_pages of /proc/vmstat, pcp lists drained */
+	METER_FREE,		/* nr_free_pages, and the per-CPU free lists; less what
+				 * was added to the host since the first reading */
+	METER_LOST,		/* managed pages that no counter accounts for */
 	METER_FILE,		/* nr_file_pages */
 	METER_UNEVICTABLE,	/* nr_unevictable */
 	METER_PAGE_TABLES,	/* nr_page_table_pages + nr_sec_page_table_pages */
@@ -26,11 +34,12 @@ struct meter {
 	__s64 value[METER_NR];
 };
 
-/* The counter's name as the kernel spells it. */
+/* The counter's name, as the kernel spells it where the kernel has it. */
 const char *meter_name(enum meter_counter which);
 
 /**
  * meter_read() - read all counters
+ * @m: receives them
  *
  * Folds the per-CPU parts in first (/proc/sys/vm/stat_refresh, as root).
  *

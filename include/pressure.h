@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef PRESSURE_H
+#define PRESSURE_H
+
+#include <linux/types.h>
+#include <stdbool.h>
+
+/**
+ * DOC: pressure
+ *
+ * What makes the kernel move pages about, or take them back.  All of it works on
+ * the whole host: say .serial in SUITE().
+ *
+ * All return 0; -EOPNOTSUPP if this kernel has no such thing; or -errno.
+ */
+
+/* Compact all zones: /proc/sys/vm/compact_memory. */
+int pressure_compact(void);
+
+/* Throw away clean page cache: /proc/sys/vm/drop_caches. */
+int pressure_drop_caches(void);
+
+/* Switch NUMA balancing; host_restore_all() undoes it, as does "off" again. */
+int pressure_numa_balancing(bool on);
+
+/**
+ * pressure_allocate() - use anonymous memory for a moment
+ * @bytes: how much; touched page by page, then given back
+ *
+ * In this process, hence charged to its cgroup.
+ */
+int pressure_allocate(__u64 bytes);
+
+#endif

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "meter.h"
+#include "settle.h"
+
+/* Every count of the kernel's that a reading is made of, in pages. */
+struct raw {
+	__s64 free, file, unevictable, swapcached, anon, slab, slab_reclaimable;
+	__s64 page_tables, sec_page_tables;	/* /proc/vmstat */
+	__s64 vmalloc_kb, percpu_kb;		/* /proc/meminfo */
+	__s64 managed, pcp;			/* /proc/zoneinfo */
+};
+
+struct field {
+	const char *name;
+	__s64 *value;
+};
+
+const char *meter_name(enum meter_counter which)
+{
+	static const char * const names[] = {
+		[METER_FREE]		= "nr_free_pages",
+		[METER_LOST]		= "memory that is neither free nor accounted for",
+		[METER_FILE]		= "nr_file_pages",
+		[METER_UNEVICTABLE]	= "nr_unevictable",
+		[METER_PAGE_TABLES]	= "nr_page_table_pages + nr_sec_page_table_pages",
+	};
+
+	return names[which];
+}
+
+/* Add up what a file of "name value" lines says of some names. */
+static int sum_fields(const char *path, const struct field *fields)
+{
+	const struct field *f;
+	char line[256], name[64];
+	FILE *in = fopen(path, "re");
+	long long value;
+
+	if (!in)
+		return -errno;
+	while (fgets(line, sizeof(line), in)) {
+		if (sscanf(line, " %63s %lld", name, &value) != 2)
+			continue;
+		for (f = fields; f->name; f++)
+			if (!strcmp(f->name, name))
+				*f->value += value;
+	}
+	fclose(in);
+	return 0;
+}
+
+/* Fold the per-CPU differences into the counters that /proc shows. */
+static void refresh(void)
+{
+	int fd = open("/proc/sys/vm/stat_refresh", O_WRONLY | O_CLOEXEC);
+
+	/*
+	 * Only for root.  Without it the counters lag by some 100 pages per CPU
+	 * and zone, which the caller's tolerance has to bear.  A negative counter
+	 * makes the write fail with EINVAL, after the refresh.
+	 */
+	if (fd < 0)
+		return;
+	if (write(fd, "1", 1) < 0 && errno != EINVAL)
+		fprintf(stderr, "# meter: /proc/sys/vm/stat_refresh: %m\n");
+	close(fd);
+}
+
+/*
+ * Pages on the per-CPU free lists have left nr_free_pages (rmqueue_bulk(),
+ * mm/page_alloc.c), up to hundreds of MB of them.  They are added rather than
+ * drained: nothing short of memory hotplug drains the lists of all CPUs, and
+ * the next free would fill them again.
+ */
+int meter_read(struct meter *m)
+{
+	struct raw r = {};
+	const struct field vmstat[] = {
+		{ "nr_free_pages", &r.free },
+		{ "nr_file_pages", &r.file },
+		{ "nr_unevictable", &r.unevictable },
+		{ "nr_swapcached", &r.swapcached },
+		{ "nr_anon_pages", &r.anon },
+		{ "nr_slab_reclaimable", &r.slab_reclaimable },
+		{ "nr_slab_unreclaimable", &r.slab },
+		{ "nr_page_table_pages", &r.page_tables },
+		{ "nr_sec_page_table_pages", &r.sec_page_tables },
+		{}
+	};
+	/* Kernel stacks are vmalloc memory. */
+	const struct field meminfo[] = {
+		{ "VmallocUsed:", &r.vmalloc_kb },
+		{ "Percpu:", &r.percpu_kb },
+		{}
+	};
+	const struct field zoneinfo[] = {
+		{ "managed", &r.managed },
+		{ "count:", &r.pcp },
+		{}
+	};
+	static __s64 first_managed = -1;
+	int err;
+
+	refresh();
+	err = sum_fields("/proc/vmstat", vmstat);
+	if (!err)
+		err = sum_fields("/proc/zoneinfo", zoneinfo);
+	if (!err)
+		err = sum_fields("/proc/meminfo", meminfo);
+	if (err)
+		return err;
+
+	/* A balloon or hotplug that adds memory must not hide what is used up. */
+	if (first_managed < 0)
+		first_managed = r.managed;
+	m->value[METER_FREE] = r.free + r.pcp + first_managed - r.managed;
+	m->value[METER_FILE] = r.file;
+	m->value[METER_UNEVICTABLE] = r.unevictable;
+	m->value[METER_PAGE_TABLES] = r.page_tables + r.sec_page_tables;
+	/* The swap cache is in nr_file_pages, and in nr_anon_pages if mapped. */
+	m->value[METER_LOST] = r.managed - r.free - r.pcp - r.file + r.swapcached -
+			       r.anon - r.slab - r.slab_reclaimable -
+			       r.page_tables - r.sec_page_tables -
+			       (r.vmalloc_kb + r.percpu_kb) / 4;
+	return 0;
+}
+
+int meter_check_back(const struct meter *before, enum meter_counter which,
+		     __u64 tolerance, struct finding *f)
+{
+	struct settle s;
+	struct meter now;
+	__s64 off;
+	bool bad;
+	int err;
+
+	settle_start(&s);
+	do {
+		err = meter_read(&now);
+		if (err) {
+			finding_set(f, "counter", "cannot read %s: %s",
+				    meter_name(which), strerror(-err));
+			return err;
+		}
+		off = now.value[which] - before->value[which];
+		if (which == METER_FREE)
+			off = -off;
+		bad = off > (__s64)tolerance;
+	} while (bad && settle_again(&s));
+
+	if (!bad) {
+		settle_done(&s);
+		return 0;
+	}
+	finding_set(f, "counter", "%s is off by %lld pages, more than %llu: it was %lld and is %lld",
+		    meter_name(which), off, tolerance, before->value[which],
+		    now.value[which]);
+	f->waited_ms = settle_ms(&s);
+	return 1;
+}
