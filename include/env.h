@@ -7,9 +7,23 @@
 /**
  * DOC: env
  *
- * What a result has to say about where it was obtained: kernel and its
- * configuration, command line, modules and parameters, CPU and microcode, NUMA,
- * memory, KVM and guest_memfd abilities, TDX state, limits, our commit.
+ * What a result has to say about where it was obtained.  Members:
+ *
+ * - kernel: release, command line, taint, configuration (with its CRC-32), BTF,
+ *   lockdown;
+ * - settings: sysctls that decide what tests may do;
+ * - cpu: model, microcode, flags that matter here, bugs, counts, hypervisor;
+ * - memory: sizes, NUMA nodes, huge pages;
+ * - cgroup: controllers of version 1 and 2, capacity of the misc controller;
+ * - kvm: API, VM types, and what an empty VM of each type says it can do;
+ * - modules: parameters of kvm, kvm_intel, kvm_amd, ...;
+ * - tdx: CPU, KeyIDs, PAMT, module and its version, erratum, and all lines of
+ *   the TDX host code in the kernel log;
+ * - features: system calls and injections that tests use, by trying them;
+ * - limits: resource limits of this process;
+ * - platform, euid, and probe (folio_probe()).
+ *
+ * Sizes are in KB where the name says so, else in bytes.
  */
 
 /**
