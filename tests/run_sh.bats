@@ -1,0 +1,220 @@
+#!/usr/bin/env bats
+# run.sh: what it makes of its arguments, and what it refuses before it touches
+# anything.
+
+load setup
+clone=''  calls=''	# fake_clone() sets them
+
+setup() {
+	fake_clone
+	run_sh=$clone/run.sh
+}
+
+# Nothing was installed, fetched or built.
+untouched() {
+	[ ! -s "$calls" ]
+}
+
+@test "an unknown option names the nearest known one" {
+	fails_with 2 "unknown option '--plattform' (nearest: --platform)" "$run_sh" --plattform host
+	fails_with 2 "invalid option -- 'x'" "$run_sh" -x
+	fails_with 2 "option '--seed' requires an argument" "$run_sh" 'a.*' --seed
+	untouched
+}
+
+@test "a wrong value" {
+	fails_with 2 "--platform=moon: want one of auto, host, emulated, hardware" "$run_sh" --platform moon
+	fails_with 2 "--vm-type=vax: want one of all, default" "$run_sh" --vm-type vax
+	fails_with 2 "--repeat=0: want 'until-fail' or a number" "$run_sh" --repeat 0
+	fails_with 2 "--jobs=-1: want a number" "$run_sh" --jobs=-1
+	fails_with 2 "--seed=0xyz: want 'random'" "$run_sh" --seed 0xyz
+	fails_with 2 "--timeout=0: want 'own'" "$run_sh" --timeout 0
+	fails_with 2 "--settle-ms=2h: want milliseconds" "$run_sh" --settle-ms 2h
+	fails_with 2 "SEPT_JOBS=0: want a number" env SEPT_JOBS=0 "$run_sh"
+	fails_with 2 "'a b' cannot match" "$run_sh" 'a b'
+	untouched
+}
+
+@test "a results folder or a report that cannot be" {
+	fails_with 2 "--results: $clone/run.sh is no folder" "$run_sh" --results "$clone/run.sh"
+	fails_with 2 "is not a file in an existing folder" "$run_sh" --junit /nonexistent/x.xml
+	untouched
+}
+
+@test "doctor refuses what it would ignore" {
+	fails_with 2 "doctor takes no names, but got 'x'" "$run_sh" doctor x
+	fails_with 2 "doctor takes no --seed" "$run_sh" doctor --seed 1
+	fails_with 2 "doctor takes no --list" "$run_sh" doctor --list
+	untouched
+}
+
+@test "the emulated platform is told not to be there" {
+	fails_with 3 "emulated machine is not part of this version" "$run_sh" --platform emulated
+	untouched
+}
+
+@test "hardware wants an initialized TDX module; auto takes it where it is" {
+	# shellcheck disable=SC2016 # for the inner shell to expand
+	sysfs() {
+		unshare -m bash -c '
+			mount -t tmpfs none /sys/module
+			mkdir -p /sys/module/kvm_intel/parameters
+			echo "$0" >/sys/module/kvm_intel/parameters/tdx
+			exec "$@"' "$@"
+	}
+	fails_with 3 "needs an initialized TDX module" sysfs N "$run_sh" --platform hardware
+	untouched
+	run sysfs Y "$run_sh" --platform hardware
+	[[ $output == *--platform$'\n'hardware* ]]
+	run sysfs Y "$run_sh"
+	[[ $output == *--platform$'\n'hardware* ]]
+	run sysfs N "$run_sh"
+	[[ $output == *--platform$'\n'host* ]]
+}
+
+@test "only root runs tests; anybody lists them and asks the doctor" {
+	chmod -R a+rX "$BATS_TEST_TMPDIR" "$BATS_RUN_TMPDIR"
+	chmod a+w "$calls"
+	fails_with 3 "run it as root" as_nobody "$run_sh"
+	untouched
+	run as_nobody "$run_sh" --list
+	[[ $status -eq 0 && ${lines[0]} == runner ]]
+	run as_nobody "$run_sh" doctor
+	[[ $status -eq 0 && ${lines[0]} == doctor ]]
+}
+
+@test "the command line goes before the environment, it before the file, it before the built-in" {
+	printf 'jobs = 2\nseed = 2\nrepeat = 2\n' >"$clone/configs/run.conf"
+	run env SEPT_SEED=3 SEPT_REPEAT=3 "$run_sh" --show-config --repeat 4
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *"repeat     4            --repeat"* ]]
+	[[ $output == *"seed       3            SEPT_SEED"* ]]
+	[[ $output == *"jobs       2            $clone/configs/run.conf:1"* ]]
+	[[ $output == *"timeout    own          built-in"* ]]
+	untouched
+}
+
+@test "options and names go in any order, and reach the runner" {
+	cd "$BATS_TEST_TMPDIR"
+	run "$run_sh" run 'a.*' --seed 0x5 --json 'b?[x]' --vm-type=tdx --junit j.xml --repeat until-fail \
+		--timeout 2m --settle-ms 9 --jobs 3 --results r
+	echo "$output"
+	[ "$status" -eq 0 ]
+	expected=(runner --bin-dir "$clone/built/bin" --results "$BATS_TEST_TMPDIR/r" --platform host
+		--repeat until-fail --seed 0x5 --timeout 120 --settle-ms 9 --jobs 3)
+	for i in "${!expected[@]}"; do
+		[ "${lines[i]}" = "${expected[i]}" ]
+	done
+	[[ $output == *--linux-origin$'\n'"$clone/tree/origin"$'\n'* ]]
+	[[ $output == *$'\n'--json$'\n'--vm-type$'\n'tdx$'\n'--junit$'\n'"$BATS_TEST_TMPDIR/j.xml"$'\n'--$'\n''a.*'$'\n''b?[x]' ]]
+	[[ $output == *--command-line$'\n'"$run_sh run a.\\* --seed"* ]]
+	[ "$(<"$calls")" = "linux --check"$'\n'"deps "$'\n'"linux "$'\n'"build $clone/tree" ]
+}
+
+@test "defaults leave the choice to the runner" {
+	run "$run_sh"
+	[[ $output == *--seed$'\n'random$'\n'--timeout$'\n'0$'\n'* ]]
+	[[ $output != *--vm-type* && $output == *$'\n'-- ]]
+}
+
+@test "the commit is recorded, whoever the clone belongs to" {
+	run "$run_sh"
+	[[ $output == *--commit$'\n'unknown$'\n'* ]]
+	git -C "$clone" init -q
+	git -C "$clone" -c user.name=x -c user.email=x commit -q --allow-empty -m x
+	chown -R 65534 "$clone"
+	run "$run_sh"
+	[[ $output == *--commit$'\n'"$(git -C "$clone" -c safe.directory="$clone" describe --always --dirty)"$'\n'* ]]
+	[[ $output != *unknown* ]]
+}
+
+@test "--no-install reaches deps.sh, and doctor gets --json" {
+	run "$run_sh" --no-install doctor --json
+	[ "$output" = doctor$'\n'--json ]
+	grep -qx 'deps --no-install' "$calls"
+}
+
+@test "a step's status is run.sh's" {
+	for code in 2 3; do
+		printf '#!/bin/bash\nexit %d\n' "$code" >"$clone/scripts/deps.sh"
+		run "$run_sh"
+		[[ $status -eq $code && $output != *runner* ]]
+	done
+}
+
+@test "--help is the manual and needs nothing" {
+	rm -r "$clone/configs"
+	run "$run_sh" --help
+	[[ $status -eq 0 && $output == *Usage:* && $output == *Examples:* && $output == *"Exit status:"* ]]
+	for option in platform vm-type repeat jobs seed timeout settle-ms results junit json list show-config no-install; do
+		[[ $output == *"--$option"* ]]
+	done
+	untouched
+}
+
+@test "through a symbolic link, from elsewhere" {
+	ln -s "$run_sh" "$BATS_TEST_TMPDIR/suite"
+	cd /
+	run "$BATS_TEST_TMPDIR/suite" --list
+	[[ $status -eq 0 && $output == *$'\n'--list$'\n'* ]]
+}
+
+# interrupt SIGNAL: send it to run.sh alone, while a step's child is at work.
+interrupt() {
+	local pid
+
+	mkfifo "$BATS_TEST_TMPDIR/at_work"
+	cat >"$clone/scripts/deps.sh" <<-'END'
+		#!/bin/bash
+		set -euo pipefail
+		. "${0%/*}/step.sh"
+		work() {
+			echo "$BASHPID" >"$BATS_TEST_TMPDIR/child"
+			echo go >"$BATS_TEST_TMPDIR/at_work"
+			exec sleep 100
+		}
+		step_init
+		step_open_log "$BATS_TEST_TMPDIR/log"
+		step_run "work" work
+	END
+	export BATS_TEST_TMPDIR
+	# With its own signals: what runs in the background of a script ignores SIGINT.
+	env --default-signal=INT "$run_sh" 2>"$BATS_TEST_TMPDIR/stderr" >/dev/null 3>&- &
+	pid=$!
+	read -r _ <"$BATS_TEST_TMPDIR/at_work"
+	kill -"$1" "$pid"
+	status=0
+	wait "$pid" || status=$?
+	# A zombie has ended too: nobody is in a hurry to reap an orphan.
+	child=$(<"$BATS_TEST_TMPDIR/child")
+	[[ ! -e /proc/$child/stat || $(<"/proc/$child/stat") == *') Z '* ]]
+}
+
+@test "Ctrl-C ends the children, and exits 130" {
+	interrupt INT
+	[ "$status" -eq 130 ]
+	[ "$(grep -c interrupted "$BATS_TEST_TMPDIR/stderr")" -eq 1 ]
+}
+
+@test "SIGTERM ends the children, and exits 143" {
+	interrupt TERM
+	[ "$status" -eq 143 ]
+}
+
+@test "no control characters where there is no terminal; progress where there is" {
+	cat >"$clone/scripts/deps.sh" <<-'END'
+		#!/bin/bash
+		set -euo pipefail
+		. "${0%/*}/step.sh"
+		step_init
+		step_open_log "$BATS_TEST_TMPDIR/log"
+		step_run "work" echo "a line"
+	END
+	export BATS_TEST_TMPDIR
+	"$run_sh" >"$BATS_TEST_TMPDIR/out" 2>&1
+	[ "$(tr -d '\r\033' <"$BATS_TEST_TMPDIR/out")" = "$(<"$BATS_TEST_TMPDIR/out")" ]
+	grep -q 'deps: work: done in' "$BATS_TEST_TMPDIR/out"
+	script -qec "$run_sh" "$BATS_TEST_TMPDIR/typescript" </dev/null
+	grep -q $'\r\033\\[Kdeps: work, [0-9]* s: a line' "$BATS_TEST_TMPDIR/typescript"
+}
