@@ -1,0 +1,132 @@
+#!/bin/bash
+# Tests this project's own code, and ends with "N passed, N failed, N skipped".
+#
+# Usage: tests/check.sh [GLOB...]   only the parts whose names match
+#
+# The parts: style (shellcheck), units (tests/*_test.c), sanitized (the same
+# under ASan and UBSan), every tests/*.bats by its name, and red (the suite with
+# faked readings must fail wherever it asserts references).
+
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+log=
+passed=0 failed=0 skipped=0
+declare -a red=()
+
+say() { printf '%s\n' "$*" >&2; }
+
+# count TAP_FILE PART: add up its test lines; tell the failed ones.
+count() {
+	local file=$1 part=$2 line
+	local p f s planned
+
+	# Nested lines of the harness are indented or start with "#".
+	p=$(grep -cE '^ok ' "$file" || true)		# grep -c exits 1 on zero
+	f=$(grep -cE '^not ok ' "$file" || true)
+	s=$(grep -cE '^ok .*# (SKIP|skip)' "$file" || true)
+	planned=$(sed -nE 's/^1\.\.([0-9]+).*/\1/p' "$file" | head -n 1)
+	((passed += p - s)) || true			# (( )) is false on zero
+	((failed += f)) || true
+	((skipped += s)) || true
+	while IFS= read -r line; do
+		red+=("$part: $line")
+	done < <(grep -E '^not ok ' "$file" || true)
+	# What was planned but never told has not passed.
+	if [[ -z $planned ]] || ((p + f < planned)); then
+		((failed += 1))
+		red+=("$part: ended before its plan was done, see $file")
+	elif ((planned == 0)); then
+		((skipped += 1))
+	fi
+	say "  $part: $((p - s)) passed, $f failed, $s skipped"
+}
+
+# verdict PART STATUS: one result for a part that is no TAP producer.
+verdict() {
+	if (($2 == 0)); then
+		((passed += 1))
+		say "  $1: passed"
+	else
+		((failed += 1))
+		red+=("$1: see $log/$1.log")
+		say "  $1: FAILED, see $log/$1.log"
+	fi
+}
+
+wanted() {
+	local name=$1 glob
+
+	((${#globs[@]})) || return 0
+	for glob in "${globs[@]}"; do
+		# shellcheck disable=SC2053	# a glob is meant to be one
+		[[ $name == $glob ]] && return 0
+	done
+	return 1
+}
+
+style() {
+	local files=(run.sh .ci/run scripts/*.sh tests/*.sh)
+
+	shellcheck -x "${files[@]}" && shellcheck -s bats tests/*.bats
+}
+
+build() {
+	make -k -j"$(nproc)" O="$1" LINUX="$linux" "${@:2}"
+}
+
+units() {
+	local dir=$1 part=$2 binary name
+
+	for binary in "$dir"/units/*_test; do
+		name=$(basename "$binary")
+		wanted "$part" || wanted "$name" || continue
+		# The exit status says no more than the lines, which count() reads.
+		"$binary" >"$log/$part.$name.tap" 2>&1 </dev/null || true
+		count "$log/$part.$name.tap" "$part $name"
+	done
+}
+
+main() {
+	local bats
+
+	globs=("$@")
+	((EUID == 0)) || { say "make check: the tests need root; run it as root"; exit 3; }
+	scripts/deps.sh
+	linux=$(scripts/linux.sh)
+	log=${SEPT_CHECK_LOG:-$(mktemp -d /tmp/sept-check.XXXXXX)}
+	mkdir -p "$log"
+	say "make check: logs are in $log"
+
+	if wanted style; then
+		local status=0
+		style >"$log/style.log" 2>&1 || status=$?
+		verdict style $status
+	fi
+	if wanted build || wanted units || wanted '*_test'; then
+		local status=0
+		build build all units >"$log/build.log" 2>&1 || status=$?
+		verdict build $status
+		units build units
+	fi
+	if wanted sanitized; then
+		local status=0
+		build build/sanitized units SANITIZE=1 >"$log/sanitized.log" 2>&1 || status=$?
+		verdict sanitized $status
+		units build/sanitized sanitized
+	fi
+	for bats in tests/*.bats; do
+		wanted "$(basename "$bats")" || continue
+		bats --tap "$bats" >"$log/$(basename "$bats").tap" 2>&1 </dev/null || true
+		count "$log/$(basename "$bats").tap" "$(basename "$bats")"
+	done
+
+	if ((${#red[@]})); then
+		say "Not passed:"
+		printf '  %s\n' "${red[@]}" >&2
+	fi
+	printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+	((failed == 0 && passed > 0))
+}
+
+main "$@"
