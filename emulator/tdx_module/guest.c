@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * TDG.*: what a TD asks of the module by TDCALL.
+ */
+#include "internal.h"
+
+#define QUAL_WRITE		BIT(1)
+#define EXTENDED_ACCEPT		1
+#define REPORT_BYTES		1024
+#define REPORT_DATA_BYTES	64
+
+#define EXIT_EPT_VIOLATION	48
+
+/* Leave the TD as if it had touched @gpa; TDCALL is executed again later. */
+static enum tdx_guest_next violation(struct tdx_module *m, struct tdx_vcpu *v, u64 rip,
+				     u64 gpa, u64 qualification, u64 extended,
+				     struct tdx_regs *regs)
+{
+	log_ept_violation(v, rip, gpa);
+	leave(m, v, rip, EXIT_EPT_VIOLATION, qualification, extended,
+	      gpa & ~(PAGE_SIZE - 1), 0, regs);
+	return TDX_EXIT_FAULT;
+}
+
+static u64 vp_vmcall_valid(const struct td *td, u64 mask)
+{
+	u64 invalid = ~0xffffffffull | BIT(TDX_RAX) | BIT(TDX_RCX) | BIT(TDX_RSP);
+
+	if (td->config_flags & CONFIG_FLAGS_NO_RBP_MOD)
+		invalid |= BIT(TDX_RBP);
+	return mask & invalid ? TDX_OPERAND_INVALID | TDX_OPERAND_RCX : 0;
+}
+
+static u64 vp_info(const struct tdx_vcpu *v, struct tdx_regs *regs)
+{
+	const struct td *td = v->td;
+
+	regs->r[TDX_RCX] = td->gpa_bits;
+	regs->r[TDX_RDX] = td->attributes;
+	regs->r[TDX_R8] = td->nr_vcpus | (u64)td->max_vcpus << 32;
+	regs->r[TDX_R9] = v->index;
+	regs->r[TDX_R10] = 0;	/* TDG.SYS.RD is not there */
+	regs->r[TDX_R11] = 0;
+	return TDX_SUCCESS;
+}
+
+static u64 vp_veinfo_get(struct tdx_vcpu *v, struct tdx_regs *regs)
+{
+	const struct ve_info ve = v->ve;
+
+	regs->r[TDX_RCX] = ve.valid ? ve.reason : 0;
+	regs->r[TDX_RDX] = ve.valid ? ve.qualification : 0;
+	regs->r[TDX_R8] = ve.valid ? ve.gla : 0;
+	regs->r[TDX_R9] = ve.valid ? ve.gpa : 0;
+	regs->r[TDX_R10] = ve.valid ? ve.len | (u64)ve.info << 32 : 0;
+	v->ve.valid = false;
+	return ve.valid ? TDX_SUCCESS : TDX_NO_VALID_VE_INFO;
+}
+
+static enum tdx_guest_next mem_page_accept(struct tdx_module *m, struct tdx_vcpu *v,
+					   u64 rip, struct tdx_regs *regs)
+{
+	const u64 rcx = regs->r[TDX_RCX], gpa = rcx & SEPT_HPA;
+	const unsigned int level = rcx & 7;
+	struct td *td = v->td;
+	struct entry e;
+	enum walk walk;
+	struct pamt *p;
+	u64 state, pa;
+
+	if (!page_info_valid(rcx, 0, 1) || !private_gpa_valid(td, gpa)) {
+		regs->r[TDX_RAX] = TDX_OPERAND_INVALID | TDX_OPERAND_RCX;
+		return TDX_RESUME;
+	}
+	walk = sept_walk(m, td, gpa, level, &e);
+	if (walk == WALK_CORRUPT) {
+		leave(m, v, rip, TDX_NON_RECOVERABLE_TD_NON_ACCESSIBLE, 0, 0, 0, 0, regs);
+		return TDX_EXIT_FAULT;
+	}
+	state = sept_state(e.raw);
+	if (walk == WALK_DONE && e.raw & (SEPT_LOCK | SEPT_PRIORITY)) {
+		regs->r[TDX_RAX] = (e.raw & SEPT_LOCK ? TDX_OPERAND_BUSY :
+				    TDX_OPERAND_BUSY_HOST_PRIORITY) | TDX_OPERAND_RCX;
+		return TDX_RESUME;
+	}
+	if (walk == WALK_DONE && state != ST_FREE && !(e.raw & SEPT_LEAF)) {
+		regs->r[TDX_RAX] = TDX_PAGE_SIZE_MISMATCH | e.level;
+		return TDX_RESUME;
+	}
+	if (state == ST_MAPPED) {
+		regs->r[TDX_RAX] = TDX_PAGE_ALREADY_ACCEPTED | e.level;
+		return TDX_RESUME;
+	}
+	if (walk == WALK_FAILED || state != ST_PENDING) {
+		const u64 info = level | e.level << 3 | (u64)sept_public_state(e.raw) << 6 |
+				 (e.raw & SEPT_LEAF ? BIT(14) : 0);
+
+		return violation(m, v, rip, gpa, QUAL_WRITE | (e.raw & SEPT_RWX) << 3,
+				 EXTENDED_ACCEPT | info << 32, regs);
+	}
+
+	pa = e.raw & SEPT_HPA;
+	for (u64 off = 0; off < level_size(level); off += PAGE_SIZE)
+		fill_page(m, pa + off, 0);
+	sept_set(m, &e, sept_entry(ST_MAPPED, pa));
+	p = pamt_of(m, pa);
+	tell(m, TDX_ACCEPTED, p, pa);
+	regs->r[TDX_RAX] = TDX_SUCCESS;
+	return TDX_RESUME;
+}
+
+/* Find the memory of a private GPA that the TD can access, or of a shared one. */
+static bool translate(struct tdx_module *m, const struct tdx_vcpu *v, u64 gpa,
+		      bool write, u64 *pa)
+{
+	const struct td *td = v->td;
+	const u64 wanted = write ? BIT(1) : BIT(0);
+	struct entry e;
+	u64 table, entry;
+
+	if (!gpa_is_shared(td, gpa)) {
+		if (sept_walk(m, td, gpa, 0, &e) == WALK_CORRUPT ||
+		    sept_state(e.raw) != ST_MAPPED)
+			return false;
+		*pa = (e.raw & SEPT_HPA) | (gpa & (level_size(e.level) - 1));
+		return true;
+	}
+	table = v->shared_eptp;
+	if (table == ~0ull)
+		return false;
+	for (unsigned int level = td->root_level;; level--) {
+		const u64 offset = gpa & (level_size(level) - 1);
+
+		entry = read64(m, table + (gpa >> (PAGE_SHIFT + 9 * level) & 511) * 8);
+		if (!(entry & wanted))
+			return false;
+		table = entry & SEPT_HPA;
+		if (!level || (level < 3 && entry & SEPT_LEAF)) {
+			*pa = (table & ~(level_size(level) - 1)) | offset;
+			return shared_hpa_valid(m, *pa);
+		}
+	}
+}
+
+static enum tdx_guest_next mr_report_leaf(struct tdx_module *m, struct tdx_vcpu *v,
+					  u64 rip, struct tdx_regs *regs)
+{
+	const u64 report_gpa = regs->r[TDX_RCX], data_gpa = regs->r[TDX_RDX];
+	u8 report[REPORT_BYTES], data[REPORT_DATA_BYTES];
+	u64 report_pa, data_pa, invalid = 0;
+
+	if (!aligned(report_gpa, REPORT_BYTES) || report_gpa >> v->td->gpa_bits)
+		invalid = TDX_OPERAND_RCX;
+	else if (!aligned(data_gpa, REPORT_DATA_BYTES) || data_gpa >> v->td->gpa_bits)
+		invalid = TDX_OPERAND_RDX;
+	else if (regs->r[TDX_R8])
+		invalid = TDX_OPERAND_R8;
+	if (invalid) {
+		regs->r[TDX_RAX] = TDX_OPERAND_INVALID | invalid;
+		return TDX_RESUME;
+	}
+	if (!translate(m, v, data_gpa, false, &data_pa))
+		return violation(m, v, rip, data_gpa, BIT(0), 0, regs);
+	if (!translate(m, v, report_gpa, true, &report_pa))
+		return violation(m, v, rip, report_gpa, QUAL_WRITE, 0, regs);
+
+	m->ops.read(m->ops.ctx, data_pa, data, sizeof(data));
+	mr_report(m, v->td, data, report);
+	m->ops.write(m->ops.ctx, report_pa, report, sizeof(report));
+	regs->r[TDX_RAX] = TDX_SUCCESS;
+	return TDX_RESUME;
+}
+
+static enum tdx_guest_next dispatch(struct tdx_module *m, struct tdx_vcpu *v, u64 rip,
+				    struct tdx_regs *regs, bool *injected)
+{
+	const u64 rax = regs->r[TDX_RAX];
+	u64 status;
+
+	if (m->nr_rules && !(rax >> 16)) {
+		status = injected_status(m, rax, true);
+		if (status) {
+			*injected = true;
+			regs->r[TDX_RAX] = status;
+			return TDX_RESUME;
+		}
+	}
+	switch (rax) {
+	case TDG_VP_VMCALL:
+		status = vp_vmcall_valid(v->td, regs->r[TDX_RCX]);
+		if (status)
+			break;
+		leave_vmcall(m, v, rip, regs);
+		return TDX_EXIT;
+	case TDG_VP_INFO:
+		status = vp_info(v, regs);
+		break;
+	case TDG_VP_VEINFO_GET:
+		status = vp_veinfo_get(v, regs);
+		break;
+	case TDG_MR_REPORT:
+		return mr_report_leaf(m, v, rip, regs);
+	case TDG_MEM_PAGE_ACCEPT:
+		return mem_page_accept(m, v, rip, regs);
+	default:
+		status = TDX_OPERAND_INVALID | TDX_OPERAND_RAX;
+	}
+	regs->r[TDX_RAX] = status;
+	return TDX_RESUME;
+}
+
+enum tdx_guest_next tdx_tdcall(struct tdx_module *m, struct tdx_vcpu *v, u64 rip,
+			       struct tdx_regs *regs)
+{
+	const struct tdx_regs before = *regs;
+	enum tdx_guest_next next;
+	bool injected = false;
+	const int lp = v->lp;
+
+	if (!v->running)
+		return TDX_RESUME;
+	next = dispatch(m, v, rip, regs, &injected);
+	if (m->observe) {
+		const struct tdx_record record = {
+			.lp = lp,
+			.guest = true,
+			.time = read_msr(m, lp, MSR_TSC),
+			.vcpu = v->tdvpr,
+			.in = before,
+			.out = *regs,
+			.injected = injected,
+		};
+
+		m->observe(m->observe_ctx, &record);
+	}
+	return next;
+}
