@@ -83,10 +83,16 @@ static u64 defend(struct tdx_module *m, struct call *c, struct tdx_vcpu *v)
 	return 0;
 }
 
-void log_ept_violation(struct tdx_vcpu *v, u64 rip, u64 gpa)
+/* Whoever gets on, even by one instruction, is not being stepped. */
+void note_rip(struct tdx_vcpu *v, u64 rip)
 {
 	if (rip != v->entry_rip)
 		v->nr_epf = v->nr_epf_gpas = 0;
+	v->entry_rip = rip;
+}
+
+void log_ept_violation(struct tdx_vcpu *v, u64 gpa)
+{
 	if (v->nr_epf < EPF_THRESHOLD) {
 		v->nr_epf++;
 		return;
@@ -166,8 +172,8 @@ u64 vp_enter(struct tdx_module *m, struct call *c)
 }
 
 /* What all exits have in common; @regs become the host's. */
-static void stop(struct tdx_module *m, struct tdx_vcpu *v, u64 rip, u64 next_rip,
-		 bool accessible, struct tdx_regs *regs)
+static void stop(struct tdx_module *m, struct tdx_vcpu *v, bool accessible,
+		 struct tdx_regs *regs)
 {
 	struct td *td = v->td;
 
@@ -179,9 +185,6 @@ static void stop(struct tdx_module *m, struct tdx_vcpu *v, u64 rip, u64 next_rip
 	if (!(td->config_flags & CONFIG_FLAGS_NO_RBP_MOD))
 		regs->r[TDX_RBP] = 0;
 
-	if (rip != v->entry_rip)
-		v->nr_epf = v->nr_epf_gpas = 0;
-	v->entry_rip = next_rip;
 	v->last_exit_tsc = read_msr(m, v->lp, MSR_TSC);
 	v->entered = true;
 	v->running = false;
@@ -194,13 +197,12 @@ static void stop(struct tdx_module *m, struct tdx_vcpu *v, u64 rip, u64 next_rip
 }
 
 /* An asynchronous exit: everything but TDG.VP.VMCALL. */
-void leave(struct tdx_module *m, struct tdx_vcpu *v, u64 rip, u64 status,
-	   u64 qualification, u64 extended, u64 gpa, u64 intr_info,
-	   struct tdx_regs *regs)
+void leave(struct tdx_module *m, struct tdx_vcpu *v, u64 status, u64 qualification,
+	   u64 extended, u64 gpa, u64 intr_info, struct tdx_regs *regs)
 {
 	const u64 class = status & ~0xffffffffull;
 
-	stop(m, v, rip, rip, class != TDX_NON_RECOVERABLE_TD_NON_ACCESSIBLE, regs);
+	stop(m, v, class != TDX_NON_RECOVERABLE_TD_NON_ACCESSIBLE, regs);
 	if (class == TDX_SUCCESS) {
 		v->state = VCPU_READY;
 		v->last_exit = LAST_EXIT_ASYNC_FAULT;
@@ -218,13 +220,13 @@ void leave(struct tdx_module *m, struct tdx_vcpu *v, u64 rip, u64 status,
 	regs->r[TDX_R9] = intr_info;
 }
 
-void leave_vmcall(struct tdx_module *m, struct tdx_vcpu *v, u64 rip,
-		  struct tdx_regs *regs)
+void leave_vmcall(struct tdx_module *m, struct tdx_vcpu *v, struct tdx_regs *regs)
 {
 	const u64 mask = regs->r[TDX_RCX];
 	const u16 passed = passed_regs(v, mask);
 
-	stop(m, v, rip, rip + TDCALL_BYTES, true, regs);
+	stop(m, v, true, regs);
+	v->entry_rip += TDCALL_BYTES;
 	v->state = VCPU_READY;
 	v->last_exit = LAST_EXIT_TDVMCALL;
 	regs->r[TDX_RAX] = EXIT_TDCALL;
@@ -270,8 +272,8 @@ static enum tdx_guest_next ept_violation(struct tdx_module *m, struct tdx_vcpu *
 		return TDX_INJECT_PF;
 	if (!gpa_is_shared(td, gpa)) {
 		if (sept_walk(m, td, gpa, 0, &e) == WALK_CORRUPT) {
-			leave(m, v, exit->rip, TDX_NON_RECOVERABLE_TD_NON_ACCESSIBLE |
-			      exit->reason, 0, 0, 0, 0, regs);
+			leave(m, v, TDX_NON_RECOVERABLE_TD_NON_ACCESSIBLE | exit->reason,
+			      0, 0, 0, 0, regs);
 			return TDX_EXIT_FAULT;
 		}
 		if (sept_state(e.raw) == ST_PENDING) {
@@ -279,10 +281,10 @@ static enum tdx_guest_next ept_violation(struct tdx_module *m, struct tdx_vcpu *
 				return tdx_raise_ve(m, v, exit);
 			extended = EXTENDED_PENDING;
 		}
-		log_ept_violation(v, exit->rip, gpa);
+		log_ept_violation(v, gpa);
 	}
-	leave(m, v, exit->rip, exit->reason, (u32)exit->qualification & ~QUAL_HIDDEN,
-	      extended, gpa & ~(PAGE_SIZE - 1), 0, regs);
+	leave(m, v, exit->reason, (u32)exit->qualification & ~QUAL_HIDDEN, extended,
+	      gpa & ~(PAGE_SIZE - 1), 0, regs);
 	return TDX_EXIT_FAULT;
 }
 
@@ -294,6 +296,7 @@ enum tdx_guest_next tdx_td_exit(struct tdx_module *m, struct tdx_vcpu *v,
 
 	if (!v->running)
 		return TDX_RESUME;
+	note_rip(v, exit->rip);
 	switch (exit->reason) {
 	case EXIT_EPT_VIOLATION:
 		return ept_violation(m, v, exit, regs);
@@ -327,6 +330,6 @@ enum tdx_guest_next tdx_td_exit(struct tdx_module *m, struct tdx_vcpu *v,
 	default:	/* among them failed entries, bit 31 */
 		status |= TDX_NON_RECOVERABLE_TD;
 	}
-	leave(m, v, exit->rip, status, qualification, 0, gpa, intr, regs);
+	leave(m, v, status, qualification, 0, gpa, intr, regs);
 	return TDX_EXIT_FAULT;
 }

@@ -12,13 +12,13 @@
 #define EXIT_EPT_VIOLATION	48
 
 /* Leave the TD as if it had touched @gpa; TDCALL is executed again later. */
-static enum tdx_guest_next violation(struct tdx_module *m, struct tdx_vcpu *v, u64 rip,
-				     u64 gpa, u64 qualification, u64 extended,
+static enum tdx_guest_next violation(struct tdx_module *m, struct tdx_vcpu *v, u64 gpa,
+				     u64 qualification, u64 extended,
 				     struct tdx_regs *regs)
 {
-	log_ept_violation(v, rip, gpa);
-	leave(m, v, rip, EXIT_EPT_VIOLATION, qualification, extended,
-	      gpa & ~(PAGE_SIZE - 1), 0, regs);
+	log_ept_violation(v, gpa);
+	leave(m, v, EXIT_EPT_VIOLATION, qualification, extended, gpa & ~(PAGE_SIZE - 1),
+	      0, regs);
 	return TDX_EXIT_FAULT;
 }
 
@@ -58,7 +58,7 @@ static u64 vp_veinfo_get(struct tdx_vcpu *v, struct tdx_regs *regs)
 }
 
 static enum tdx_guest_next mem_page_accept(struct tdx_module *m, struct tdx_vcpu *v,
-					   u64 rip, struct tdx_regs *regs)
+					   struct tdx_regs *regs)
 {
 	const u64 rcx = regs->r[TDX_RCX], gpa = rcx & SEPT_HPA;
 	const unsigned int level = rcx & 7;
@@ -74,7 +74,7 @@ static enum tdx_guest_next mem_page_accept(struct tdx_module *m, struct tdx_vcpu
 	}
 	walk = sept_walk(m, td, gpa, level, &e);
 	if (walk == WALK_CORRUPT) {
-		leave(m, v, rip, TDX_NON_RECOVERABLE_TD_NON_ACCESSIBLE, 0, 0, 0, 0, regs);
+		leave(m, v, TDX_NON_RECOVERABLE_TD_NON_ACCESSIBLE, 0, 0, 0, 0, regs);
 		return TDX_EXIT_FAULT;
 	}
 	state = sept_state(e.raw);
@@ -95,7 +95,7 @@ static enum tdx_guest_next mem_page_accept(struct tdx_module *m, struct tdx_vcpu
 		const u64 info = level | e.level << 3 | (u64)sept_public_state(e.raw) << 6 |
 				 (e.raw & SEPT_LEAF ? BIT(14) : 0);
 
-		return violation(m, v, rip, gpa, QUAL_WRITE | (e.raw & SEPT_RWX) << 3,
+		return violation(m, v, gpa, QUAL_WRITE | (e.raw & SEPT_RWX) << 3,
 				 EXTENDED_ACCEPT | info << 32, regs);
 	}
 
@@ -143,7 +143,7 @@ static bool translate(struct tdx_module *m, const struct tdx_vcpu *v, u64 gpa,
 }
 
 static enum tdx_guest_next mr_report_leaf(struct tdx_module *m, struct tdx_vcpu *v,
-					  u64 rip, struct tdx_regs *regs)
+					  struct tdx_regs *regs)
 {
 	const u64 report_gpa = regs->r[TDX_RCX], data_gpa = regs->r[TDX_RDX];
 	u8 report[REPORT_BYTES], data[REPORT_DATA_BYTES];
@@ -160,9 +160,9 @@ static enum tdx_guest_next mr_report_leaf(struct tdx_module *m, struct tdx_vcpu 
 		return TDX_RESUME;
 	}
 	if (!translate(m, v, data_gpa, false, &data_pa))
-		return violation(m, v, rip, data_gpa, BIT(0), 0, regs);
+		return violation(m, v, data_gpa, BIT(0), 0, regs);
 	if (!translate(m, v, report_gpa, true, &report_pa))
-		return violation(m, v, rip, report_gpa, QUAL_WRITE, 0, regs);
+		return violation(m, v, report_gpa, QUAL_WRITE, 0, regs);
 
 	m->ops.read(m->ops.ctx, data_pa, data, sizeof(data));
 	mr_report(m, v->td, data, report);
@@ -171,7 +171,7 @@ static enum tdx_guest_next mr_report_leaf(struct tdx_module *m, struct tdx_vcpu 
 	return TDX_RESUME;
 }
 
-static enum tdx_guest_next dispatch(struct tdx_module *m, struct tdx_vcpu *v, u64 rip,
+static enum tdx_guest_next dispatch(struct tdx_module *m, struct tdx_vcpu *v,
 				    struct tdx_regs *regs, bool *injected)
 {
 	const u64 rax = regs->r[TDX_RAX];
@@ -190,7 +190,7 @@ static enum tdx_guest_next dispatch(struct tdx_module *m, struct tdx_vcpu *v, u6
 		status = vp_vmcall_valid(v->td, regs->r[TDX_RCX]);
 		if (status)
 			break;
-		leave_vmcall(m, v, rip, regs);
+		leave_vmcall(m, v, regs);
 		return TDX_EXIT;
 	case TDG_VP_INFO:
 		status = vp_info(v, regs);
@@ -199,9 +199,9 @@ static enum tdx_guest_next dispatch(struct tdx_module *m, struct tdx_vcpu *v, u6
 		status = vp_veinfo_get(v, regs);
 		break;
 	case TDG_MR_REPORT:
-		return mr_report_leaf(m, v, rip, regs);
+		return mr_report_leaf(m, v, regs);
 	case TDG_MEM_PAGE_ACCEPT:
-		return mem_page_accept(m, v, rip, regs);
+		return mem_page_accept(m, v, regs);
 	default:
 		status = TDX_OPERAND_INVALID | TDX_OPERAND_RAX;
 	}
@@ -219,7 +219,8 @@ enum tdx_guest_next tdx_tdcall(struct tdx_module *m, struct tdx_vcpu *v, u64 rip
 
 	if (!v->running)
 		return TDX_RESUME;
-	next = dispatch(m, v, rip, regs, &injected);
+	note_rip(v, rip);
+	next = dispatch(m, v, regs, &injected);
 	if (m->observe) {
 		const struct tdx_record record = {
 			.lp = lp,

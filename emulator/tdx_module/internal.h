@@ -416,12 +416,11 @@ void free_vcpu(struct tdx_vcpu *v);
 
 /* enter.c */
 u64 vp_enter(struct tdx_module *m, struct call *c);
-void leave(struct tdx_module *m, struct tdx_vcpu *v, u64 rip, u64 status,
-	   u64 qualification, u64 extended, u64 gpa, u64 intr_info,
-	   struct tdx_regs *regs);
-void leave_vmcall(struct tdx_module *m, struct tdx_vcpu *v, u64 rip,
-		  struct tdx_regs *regs);
-void log_ept_violation(struct tdx_vcpu *v, u64 rip, u64 gpa);
+void leave(struct tdx_module *m, struct tdx_vcpu *v, u64 status, u64 qualification,
+	   u64 extended, u64 gpa, u64 intr_info, struct tdx_regs *regs);
+void leave_vmcall(struct tdx_module *m, struct tdx_vcpu *v, struct tdx_regs *regs);
+void note_rip(struct tdx_vcpu *v, u64 rip);
+void log_ept_violation(struct tdx_vcpu *v, u64 gpa);
 
 /* sept.c */
 #define SEPT_R		BIT(0)

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "../tdx_module.h"
+#include "codes.h"
+
+#define INVALID(op)	(TDX_OPERAND_INVALID | TDX_OPERAND_##op)
+#define BUSY(op)	(TDX_OPERAND_BUSY | TDX_OPERAND_##op)
+#define ON(status, op)	((status) | TDX_OPERAND_##op)
+
+/* A page as operand, of some type or none */
+#define PAGE(op)	INVALID(op), ON(TDX_OPERAND_ADDR_RANGE_ERROR, op), BUSY(op),	\
+			ON(TDX_PAGE_METADATA_INCORRECT, op)
+/* A TD that must be built, and in some state */
+#define BUILT		TDX_TD_FATAL, TDX_TD_KEYS_NOT_CONFIGURED, TDX_TDCS_NOT_ALLOCATED, \
+			TDX_OP_STATE_INCORRECT
+#define LOCKED_STATE	BUILT, BUSY(OP_STATE)
+/* Where there is a vCPU, the TD has a TDCS and is initialized. */
+#define VCPU_STATE	TDX_TD_FATAL, TDX_TD_KEYS_NOT_CONFIGURED, BUSY(OP_STATE), BUSY(TDR)
+/* GPA and level in RCX */
+#define WALK		INVALID(RCX), ON(TDX_EPT_WALK_FAILED, RCX)
+#define ENTRY		WALK, BUSY(SEPT_TREE), BUSY(RCX)
+#define STATE		ON(TDX_EPT_ENTRY_STATE_INCORRECT, RCX)
+#define TRACKED		ON(TDX_TLB_TRACKING_NOT_DONE, RCX)
+#define FIELD		TDX_METADATA_FIELD_ID_INCORRECT
+
+#define MAX_CODES	40
+
+static const uint64_t codes[][MAX_CODES] = {
+	[TDH_VP_ENTER] = { 48, TDX_LIMIT_CPUID_MAXVAL_SET, PAGE(RCX), VCPU_STATE,
+		TDX_OP_STATE_INCORRECT, TDX_TDCX_NUM_INCORRECT, TDX_VCPU_STATE_INCORRECT,
+		TDX_VCPU_ASSOCIATED, TDX_INCONSISTENT_MSR | 0x3b, TDX_TSC_ROLLBACK,
+		BUSY(TD_EPOCH), BUSY(SEPT_TREE) },
+	[TDH_MNG_ADDCX] = { 0, PAGE(RDX), TDX_TD_FATAL, TDX_TD_KEYS_NOT_CONFIGURED,
+		TDX_TDCX_NUM_INCORRECT, PAGE(RCX), TDX_OP_STATE_INCORRECT },
+	[TDH_MEM_PAGE_ADD] = { 0, PAGE(RDX), BUILT, WALK, STATE, INVALID(R9), PAGE(R8) },
+	[TDH_MEM_SEPT_ADD] = { 0, INVALID(RAX), PAGE(RDX), LOCKED_STATE, ENTRY, STATE,
+		PAGE(R8) },
+	[TDH_VP_ADDCX] = { 0, PAGE(RDX), VCPU_STATE, TDX_OP_STATE_INCORRECT,
+		TDX_VCPU_STATE_INCORRECT, TDX_TDCX_NUM_INCORRECT, PAGE(RCX) },
+	[TDH_MEM_PAGE_AUG] = { 0, PAGE(RDX), LOCKED_STATE, ENTRY, STATE, PAGE(R8) },
+	[TDH_MEM_RANGE_BLOCK] = { 0, PAGE(RDX), LOCKED_STATE, ENTRY, STATE,
+		ON(TDX_GPA_RANGE_ALREADY_BLOCKED, RCX) },
+	[TDH_MNG_KEY_CONFIG] = { 0, PAGE(RCX), TDX_TD_FATAL, TDX_LIFECYCLE_STATE_INCORRECT,
+		TDX_KEY_CONFIGURED, BUSY(KET) },
+	[TDH_MNG_CREATE] = { 0, INVALID(RDX), PAGE(RCX), BUSY(KOT), TDX_HKID_NOT_FREE },
+	[TDH_VP_CREATE] = { 0, PAGE(RDX), LOCKED_STATE, PAGE(RCX) },
+	[TDH_MNG_RD] = { 0, INVALID(RAX), PAGE(RCX), LOCKED_STATE, FIELD,
+		TDX_METADATA_FIELD_NOT_READABLE, TDX_METADATA_FIRST_FIELD_ID },
+	[TDH_MR_EXTEND] = { 0, PAGE(RDX), BUILT, INVALID(RCX),
+		ON(TDX_EPT_ENTRY_NOT_PRESENT, RCX) },
+	[TDH_MR_FINALIZE] = { 0, PAGE(RCX), BUILT, TDX_NO_VCPUS },
+	[TDH_VP_FLUSH] = { 0, PAGE(RCX), BUSY(TDR), TDX_TD_KEYS_NOT_CONFIGURED,
+		TDX_TDCX_NUM_INCORRECT, TDX_VCPU_NOT_ASSOCIATED },
+	[TDH_MNG_VPFLUSHDONE] = { 0, PAGE(RCX), BUSY(KOT), TDX_LIFECYCLE_STATE_INCORRECT,
+		TDX_FLUSHVP_NOT_DONE },
+	[TDH_MNG_KEY_FREEID] = { 0, PAGE(RCX), BUSY(KOT), TDX_LIFECYCLE_STATE_INCORRECT,
+		TDX_WBCACHE_NOT_COMPLETE },
+	[TDH_MNG_INIT] = { 0, TDX_LIMIT_CPUID_MAXVAL_SET, PAGE(RCX), BUILT, INVALID(RDX),
+		INVALID(ATTRIBUTES), INVALID(XFAM), INVALID(MAX_VCPUS),
+		INVALID(NUM_L2_VMS), INVALID(CONFIG_FLAGS), INVALID(EPTP_CONTROLS),
+		INVALID(TSC_FREQUENCY), INVALID(CPUID_CONFIG),
+		INVALID(ARCH_CAPABILITIES), TDX_INCONSISTENT_MSR | 0x3b,
+		TDX_CPUID_LEAF_1F_FORMAT_UNRECOGNIZED },
+	[TDH_VP_INIT] = { 0, INVALID(RAX), PAGE(RCX), VCPU_STATE, TDX_OP_STATE_INCORRECT,
+		TDX_TDCX_NUM_INCORRECT, TDX_VCPU_STATE_INCORRECT,
+		TDX_MAX_VCPUS_EXCEEDED, INVALID(R8), TDX_X2APIC_ID_NOT_UNIQUE,
+		TDX_INCONSISTENT_MSR | 0x3b },
+	[TDH_PHYMEM_PAGE_RDMD] = { 0, INVALID(RCX), ON(TDX_OPERAND_ADDR_RANGE_ERROR, RCX),
+		BUSY(RCX) },
+	[TDH_MEM_SEPT_RD] = { 0, PAGE(RDX), LOCKED_STATE, ENTRY },
+	[TDH_VP_RD] = { 0, INVALID(RAX), PAGE(RCX), VCPU_STATE,
+		TDX_TDCX_NUM_INCORRECT, TDX_VCPU_STATE_INCORRECT, TDX_VCPU_ASSOCIATED,
+		FIELD, TDX_METADATA_FIELD_NOT_READABLE, TDX_METADATA_FIRST_FIELD_ID },
+	[TDH_PHYMEM_PAGE_RECLAIM] = { 0, PAGE(RCX), BUSY(TDR),
+		TDX_LIFECYCLE_STATE_INCORRECT, TDX_TD_ASSOCIATED_PAGES_EXIST },
+	[TDH_MEM_PAGE_REMOVE] = { 0, PAGE(RDX), LOCKED_STATE, ENTRY, STATE, TRACKED,
+		ON(TDX_GPA_RANGE_NOT_BLOCKED, RCX) },
+	[TDH_MEM_SEPT_REMOVE] = { 0, INVALID(RAX), PAGE(RDX), LOCKED_STATE, ENTRY, STATE,
+		TRACKED, ON(TDX_GPA_RANGE_NOT_BLOCKED, RCX),
+		ON(TDX_EPT_PAGE_NOT_FREE, RCX) },
+	[TDH_SYS_KEY_CONFIG] = { 0, TDX_SYS_BUSY, TDX_SYS_KEY_CONFIG_NOT_PENDING,
+		TDX_KEY_CONFIGURED, BUSY(KET) },
+	[TDH_SYS_INIT] = { 0, TDX_SYS_BUSY, INVALID(RCX), TDX_SYS_INIT_NOT_PENDING,
+		TDX_LIMIT_CPUID_MAXVAL_SET },
+	[TDH_SYS_RD] = { 0, TDX_SYS_LP_INIT_NOT_DONE, FIELD, TDX_METADATA_FIRST_FIELD_ID },
+	[TDH_SYS_LP_INIT] = { 0, TDX_SYS_BUSY, TDX_SYS_LP_INIT_NOT_PENDING,
+		TDX_SYS_LP_INIT_DONE, TDX_LIMIT_CPUID_MAXVAL_SET,
+		TDX_INCONSISTENT_MSR | 0x3b },
+	[TDH_SYS_TDMR_INIT] = { 0, INVALID(RCX), BUSY(RCX), TDX_TDMR_ALREADY_INITIALIZED },
+	[TDH_MEM_TRACK] = { 0, PAGE(RCX), LOCKED_STATE, BUSY(TD_EPOCH),
+		TDX_PREVIOUS_TLB_EPOCH_BUSY },
+	[TDH_MEM_RANGE_UNBLOCK] = { 0, PAGE(RDX), LOCKED_STATE, ENTRY, STATE, TRACKED },
+	[TDH_PHYMEM_CACHE_WB] = { 0, INVALID(RCX), BUSY(WBCACHE), BUSY(KOT),
+		TDX_NO_HKID_READY_TO_WBCACHE, TDX_WBCACHE_RESUME_ERROR,
+		TDX_INTERRUPTED_RESUMABLE },
+	[TDH_PHYMEM_PAGE_WBINVD] = { 0, PAGE(RCX) },
+	[TDH_VP_WR] = { 0, PAGE(RCX), VCPU_STATE, TDX_TDCX_NUM_INCORRECT,
+		TDX_VCPU_STATE_INCORRECT, TDX_VCPU_ASSOCIATED, FIELD,
+		TDX_METADATA_FIELD_NOT_WRITABLE, TDX_METADATA_FIELD_VALUE_NOT_VALID,
+		TDX_TD_VMCS_FIELD_NOT_INITIALIZED },
+	[TDH_SYS_CONFIG] = { 0, TDX_SYS_BUSY, TDX_SYS_CONFIG_NOT_PENDING, INVALID(RCX),
+		INVALID(RDX), INVALID(R8), TDX_INVALID_TDMR, TDX_NON_ORDERED_TDMR,
+		TDX_TDMR_OUTSIDE_CMRS, TDX_INVALID_PAMT, TDX_PAMT_OUTSIDE_CMRS,
+		TDX_PAMT_OVERLAP, TDX_INVALID_RESERVED_IN_TDMR,
+		TDX_NON_ORDERED_RESERVED_IN_TDMR },
+	[TDH_SYS_SHUTDOWN] = { 0, INVALID(RCX), TDX_SYS_BUSY },
+	[TDH_SYS_UPDATE] = { 0, TDX_SYS_BUSY, TDX_SYS_STATE_INCORRECT,
+		TDX_SYS_INVALID_HANDOFF },
+	[TDH_SYS_DISABLE] = { 0, TDX_SYS_BUSY },
+};
+
+#define NR_LEAVES	(sizeof(codes) / sizeof(codes[0]))
+
+static bool seen[NR_LEAVES][MAX_CODES];
+
+/* The dispatcher answers for every leaf. */
+static bool from_dispatcher(uint64_t status)
+{
+	return status == INVALID(RAX) || status == TDX_SYS_NOT_READY ||
+	       status == TDX_SYS_SHUTDOWN;
+}
+
+/* The low half of these is an index or a number, not an operand. */
+static uint64_t without_details(uint64_t status)
+{
+	switch (status & ~0xffffffffull) {
+	case TDX_X2APIC_ID_NOT_UNIQUE:
+	case TDX_TD_VMCS_FIELD_NOT_INITIALIZED:
+	case TDX_INVALID_TDMR:
+	case TDX_NON_ORDERED_TDMR:
+	case TDX_TDMR_OUTSIDE_CMRS:
+	case TDX_INVALID_PAMT:
+	case TDX_PAMT_OUTSIDE_CMRS:
+	case TDX_PAMT_OVERLAP:
+	case TDX_INVALID_RESERVED_IN_TDMR:
+	case TDX_NON_ORDERED_RESERVED_IN_TDMR:
+		return status & ~0xffffffffull;
+	}
+	return status;
+}
+
+static int find(unsigned int leaf, uint64_t status)
+{
+	status = without_details(status);
+	for (unsigned int i = 0; leaf < NR_LEAVES && i < MAX_CODES; i++) {
+		if (codes[leaf][i] == status && (i == 0 || status))
+			return i;
+	}
+	return -1;
+}
+
+bool codes_known(unsigned int leaf, uint64_t status)
+{
+	return from_dispatcher(status) || find(leaf, status) >= 0;
+}
+
+void codes_saw(unsigned int leaf, uint64_t status)
+{
+	const int i = find(leaf, status);
+
+	if (i >= 0)
+		seen[leaf][i] = true;
+}
+
+static bool is_code(unsigned int leaf, unsigned int i)
+{
+	/* A zero counts only where SUCCESS is listed, which is first. */
+	return codes[leaf][i] || (i == 0 && tdx_leaf_name(leaf));
+}
+
+unsigned int codes_unseen(FILE *to)
+{
+	unsigned int n = 0;
+
+	for (unsigned int leaf = 0; leaf < NR_LEAVES; leaf++)
+		for (unsigned int i = 0; i < MAX_CODES; i++) {
+			const uint64_t code = codes[leaf][i];
+			const char *operand = tdx_operand_name((uint32_t)code);
+
+			if (!is_code(leaf, i) || seen[leaf][i])
+				continue;
+			fprintf(to, "# %s never returned %s %s\n", tdx_leaf_name(leaf),
+				tdx_status_name(code), operand && (uint32_t)code ? operand : "");
+			n++;
+		}
+	return n;
+}
+
+unsigned int codes_total(void)
+{
+	unsigned int n = 0;
+
+	for (unsigned int leaf = 0; leaf < NR_LEAVES; leaf++)
+		for (unsigned int i = 0; i < MAX_CODES; i++)
+			n += is_code(leaf, i);
+	return n;
+}
