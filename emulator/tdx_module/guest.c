@@ -131,7 +131,8 @@ static bool translate(struct tdx_module *m, const struct tdx_vcpu *v, u64 gpa,
 	for (unsigned int level = td->root_level;; level--) {
 		const u64 offset = gpa & (level_size(level) - 1);
 
-		entry = read64(m, table + (gpa >> (PAGE_SHIFT + 9 * level) & 511) * 8);
+		read_shared(m, table + (gpa >> (PAGE_SHIFT + 9 * level) & 511) * 8, &entry,
+			    sizeof(entry));
 		if (!(entry & wanted))
 			return false;
 		table = entry & SEPT_HPA;
@@ -164,9 +165,15 @@ static enum tdx_guest_next mr_report_leaf(struct tdx_module *m, struct tdx_vcpu 
 	if (!translate(m, v, report_gpa, true, &report_pa))
 		return violation(m, v, report_gpa, QUAL_WRITE, 0, regs);
 
-	m->ops.read(m->ops.ctx, data_pa, data, sizeof(data));
+	if (gpa_is_shared(v->td, data_gpa))
+		read_shared(m, data_pa, data, sizeof(data));
+	else
+		m->ops.read(m->ops.ctx, data_pa, data, sizeof(data));
 	mr_report(m, v->td, data, report);
-	m->ops.write(m->ops.ctx, report_pa, report, sizeof(report));
+	if (gpa_is_shared(v->td, report_gpa))
+		write_shared(m, report_pa, report, sizeof(report));
+	else
+		m->ops.write(m->ops.ctx, report_pa, report, sizeof(report));
 	regs->r[TDX_RAX] = TDX_SUCCESS;
 	return TDX_RESUME;
 }

@@ -372,6 +372,8 @@ u64 check_page(struct tdx_module *m, u64 pa, unsigned int operand, bool exclusiv
 	       enum tdx_page_type type, struct pamt **p);
 u64 check_free_2m(struct tdx_module *m, u64 pa, unsigned int operand, struct pamt **p);
 bool shared_hpa_valid(const struct tdx_module *m, u64 pa);
+void read_shared(const struct tdx_module *m, u64 pa, void *buf, u32 len);
+void write_shared(const struct tdx_module *m, u64 pa, const void *buf, u32 len);
 void own_page(struct tdx_module *m, struct pamt *p, u64 pa, enum tdx_page_type type,
 	      struct td *td);
 void release_page(struct tdx_module *m, struct pamt *p, u64 pa);

@@ -36,7 +36,7 @@ u64 mem_page_add(struct tdx_module *m, struct call *c)
 		return status;
 
 	gpa = in(c, TDX_RCX) & SEPT_HPA;
-	m->ops.read(m->ops.ctx, source, page, sizeof(page));
+	read_shared(m, source, page, sizeof(page));
 	m->ops.write(m->ops.ctx, pa, page, sizeof(page));
 	p->gpa = gpa;
 	p->level = 0;

@@ -330,7 +330,7 @@ u64 mng_init(struct tdx_module *m, struct call *c)
 		return status;
 	if (!aligned(params_pa, PARAMS_BYTES) || !shared_hpa_valid(m, params_pa))
 		return TDX_OPERAND_INVALID | TDX_OPERAND_RDX;
-	m->ops.read(m->ops.ctx, params_pa, params, sizeof(params));
+	read_shared(m, params_pa, params, sizeof(params));
 
 	status = read_params(m, c, td, params);
 	if (status)

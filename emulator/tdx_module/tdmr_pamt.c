@@ -181,6 +181,44 @@ bool shared_hpa_valid(const struct tdx_module *m, u64 pa)
 	return !(pa >> m->cfg.max_pa) && pa_keyid(m, pa) < m->cfg.first_keyid;
 }
 
+static bool owned(const struct pamt *p)
+{
+	return p->type != TDX_PT_NDA && p->type != TDX_PT_RSVD;
+}
+
+static bool owned_pa(const struct tdx_module *m, u64 pa)
+{
+	const struct pamt *p = pamt_peek(m, pa);
+
+	return p && owned(p);
+}
+
+/*
+ * Memory of the host VMM, within a page.  Should it belong to a TD, then with the
+ * host's keyid there is nothing to be seen of it, and nothing to be changed.
+ */
+void read_shared(const struct tdx_module *m, u64 pa, void *buf, u32 len)
+{
+	if (owned_pa(m, pa))
+		memset(buf, 0, len);
+	else
+		m->ops.read(m->ops.ctx, pa, buf, len);
+}
+
+void write_shared(const struct tdx_module *m, u64 pa, const void *buf, u32 len)
+{
+	if (!owned_pa(m, pa))
+		m->ops.write(m->ops.ctx, pa, buf, len);
+}
+
+static u64 read_shared64(const struct tdx_module *m, u64 pa)
+{
+	u64 v;
+
+	read_shared(m, pa, &v, sizeof(v));
+	return v;
+}
+
 static void tell_pamt(struct tdx_module *m, const struct tdmr *t)
 {
 	for (unsigned int s = 0; m->watch && s < 3; s++) {
@@ -216,14 +254,14 @@ u64 sys_config(struct tdx_module *m, struct call *c)
 	/* A new module that was not told to take over the state of the old one. */
 	forget_all(m);
 	for (i = 0; i < nr && !status; i++) {
-		const u64 pa = read64(m, array + 8 * i);
+		const u64 pa = read_shared64(m, array + 8 * i);
 
 		if (!aligned(pa, TDMR_INFO_ALIGN) || !shared_hpa_valid(m, pa)) {
 			status = TDX_OPERAND_INVALID | TDX_OPERAND_RCX;
 			break;
 		}
 		for (unsigned int w = 0; w < 8 + 2 * m->cfg.max_reserved; w++)
-			info[w] = read64(m, pa + 8 * w);
+			info[w] = read_shared64(m, pa + 8 * w);
 		status = check_tdmr(m, i, info);
 		if (status)
 			break;
@@ -427,11 +465,6 @@ void release_page(struct tdx_module *m, struct pamt *p, u64 pa)
 
 		p[i] = (struct pamt) { .type = TDX_PT_NDA, .lock = lock };
 	}
-}
-
-static bool owned(const struct pamt *p)
-{
-	return p->type != TDX_PT_NDA && p->type != TDX_PT_RSVD;
 }
 
 /* Visit each page that has an owner, by address. */

@@ -84,12 +84,20 @@ static void w_cpuid(void *ctx, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 	}
 }
 
+static void (*invalidate)(void *ctx, unsigned int lp, uint64_t tdr);
+
 static void w_invalidate(void *ctx, unsigned int lp, uint64_t tdr)
 {
 	struct world *world = ctx;
 
-	(void)lp, (void)tdr;
 	world->nr_invalidations++;
+	if (invalidate)
+		invalidate(ctx, lp, tdr);
+}
+
+void world_on_invalidate(void (*fn)(void *ctx, unsigned int lp, uint64_t tdr))
+{
+	invalidate = fn;
 }
 
 static bool w_host_interrupt(void *ctx, unsigned int lp)

@@ -66,6 +66,9 @@ void world_free(struct world *world);
 /* A new module in the same world, all memory zeroed. */
 void world_reset(struct world *world);
 
+/* Call @fn, too, when the module drops translations. */
+void world_on_invalidate(void (*fn)(void *ctx, unsigned int lp, uint64_t tdr));
+
 uint64_t rd64(uint64_t pa);
 void wr64(uint64_t pa, uint64_t value);
 /* A page that was never handed out before. */
