@@ -366,6 +366,25 @@ TEST(page_add_copies_and_measures)
 	STATUS(add(0x1000, page()), TDX_OP_STATE_INCORRECT);
 }
 
+TEST(memory_of_a_td_is_hidden_from_the_host)
+{
+	struct w_td other;
+	uint64_t secret = page(), pa;
+
+	ready(false);
+	wr64(W_SOURCE, 0x1234);
+	OK(add(0, secret));
+	EQ(rd64(secret), 0x1234);
+	pa = page();
+	OK(call(TDH_MEM_PAGE_ADD, 0x1000, td.tdr, pa, secret));
+	EQ(rd64(pa), 0);
+	/* so a TD's page makes no TD_PARAMS either */
+	td_with_tdcs(&other);
+	write_params();
+	OK(call(TDH_MEM_PAGE_ADD, 0x2000, td.tdr, W_PARAMS, W_PARAMS));
+	STATUS(call(TDH_MNG_INIT, other.tdr, W_PARAMS, 0, 0), INVALID(XFAM));
+}
+
 TEST(page_aug_does_not_touch_the_page)
 {
 	uint64_t pa;

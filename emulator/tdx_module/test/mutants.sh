@@ -22,7 +22,7 @@ objects() {
 }
 
 link() {
-	cc -o "$work/unit" "$work"/{world,codes,operands,tap}.o "$work"/*_test.o \
+	cc -Wl,--wrap=calloc -o "$work/unit" "$work"/{world,codes,operands,tap}.o "$work"/*_test.o \
 		"${lib[@]}" -lnettle
 	cc -o "$work/replay" "$work"/{fuzz,replay,world,codes}.o "${lib[@]}" -lnettle
 }

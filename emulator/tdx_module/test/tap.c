@@ -9,6 +9,22 @@
 #include "codes.h"
 #include "tap.h"
 
+/*
+ * The n-th allocation from now fails, if n is not 0.  The linker puts this in the
+ * place of calloc(), which is all that the library allocates with.
+ */
+unsigned long tap_fail_allocation;
+
+void *__real_calloc(size_t nr, size_t size);
+void *__wrap_calloc(size_t nr, size_t size);
+
+void *__wrap_calloc(size_t nr, size_t size)
+{
+	if (tap_fail_allocation && !--tap_fail_allocation)
+		return NULL;
+	return __real_calloc(nr, size);
+}
+
 static struct tap_test *tests;
 static unsigned int nr_tests;
 static jmp_buf failed;

@@ -26,6 +26,8 @@ struct tap_test {
 	struct tap_test *next;
 };
 
+extern unsigned long tap_fail_allocation;
+
 void tap_register(struct tap_test *test);
 void tap_status(const char *file, int line, const char *what, uint64_t got,
 		uint64_t want);

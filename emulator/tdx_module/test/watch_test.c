@@ -103,6 +103,12 @@ TEST(injection_into_the_guest)
 	leave_td();
 }
 
+static bool may_be_repeated(uint64_t status)
+{
+	return status == TDX_RND_NO_ENTROPY || status == TDX_SYS_BUSY ||
+	       status >> 32 == TDX_OPERAND_BUSY >> 32;
+}
+
 /* The n-th call of a TD's life fails, for all n, and the life can go on. */
 static unsigned int live_and_die(void)
 {
@@ -114,7 +120,7 @@ static unsigned int live_and_die(void)
 #define STEP(call_) do {							\
 	uint64_t status_ = call_;						\
 	calls++;								\
-	if (status_ == TDX_RND_NO_ENTROPY) {					\
+	if (may_be_repeated(status_)) {						\
 		status_ = call_;						\
 		calls++;							\
 	}									\
@@ -180,6 +186,46 @@ TEST(any_call_may_fail_once)
 		EQ(tdx_for_each_page(w->m, 0, count_page, &pages), 0);
 		EQ(pages, 0);
 	}
+}
+
+/* The same for memory that the library needs for itself. */
+TEST(any_allocation_may_fail_once)
+{
+	struct tdx_config cfg = w->cfg;
+	unsigned int total, calls, n;
+	uint64_t status;
+
+	w->after = NULL;
+	sys_inited();
+	write_tdmr();
+	tap_fail_allocation = 1;
+	STATUS(call(TDH_SYS_CONFIG, W_ARRAY, 1, W_GLOBAL_KEYID, 0), TDX_SYS_BUSY);
+	OK(call(TDH_SYS_CONFIG, W_ARRAY, 1, W_GLOBAL_KEYID, 0));
+	world_reset(w);
+	sys_ready();
+	total = live_and_die();
+	for (n = 1; ; n++) {
+		world_reset(w);
+		sys_ready();
+		tap_fail_allocation = n;
+		calls = live_and_die();
+		EQ(calls, total + !tap_fail_allocation);
+		if (tap_fail_allocation)
+			break;		/* there are not so many */
+	}
+	tap_fail_allocation = 0;
+	TRUE(n > 4);
+
+	struct tdx_module *m;
+	const struct tdx_ops ops = {
+		.read = (void *)1, .write = (void *)1, .rdmsr = (void *)1,
+		.cpuid = (void *)1, .invalidate = (void *)1,
+	};
+
+	tap_fail_allocation = 1;
+	status = tdx_create(&m, &cfg, &ops);
+	EQ(status, (uint64_t)-ENOMEM);
+	TRUE(!m);
 }
 
 TEST(locks_of_things_that_are_not_there)
