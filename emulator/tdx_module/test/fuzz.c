@@ -66,6 +66,18 @@ static const uint64_t gpas[NR_GPAS] = {
 	1ull << 30, (1ull << 30) + 0x1000, 1ull << 39, (1ull << 47) - 0x1000, 0xfffff000,
 };
 
+static void report(void)
+{
+	fprintf(stderr, "calls of the module: %llu\n", nr_calls);
+}
+
+/* Also now and then, since libFuzzer may be interrupted. */
+static void count_call(void)
+{
+	if (!(++nr_calls % 1000000))
+		report();
+}
+
 #define DIE(...) do {								\
 	fprintf(stderr, "fuzz.c:%d: ", __LINE__);				\
 	fprintf(stderr, __VA_ARGS__);						\
@@ -403,7 +415,7 @@ static uint64_t seamcall(unsigned int lp, uint64_t rax, uint64_t rcx, uint64_t r
 
 	if (running[lp].vcpu)
 		return ~0ull;
-	nr_calls++;
+	count_call();
 	for (unsigned int r = 0; r < TDX_NR_REGS; r++)
 		w->r.r[r] = 0xabcd0000 + r;
 	w->r.r[TDX_RAX] = rax;
@@ -625,7 +637,7 @@ static void guest(unsigned int lp)
 	const uint8_t how = byte();
 	enum tdx_guest_next next;
 
-	nr_calls++;
+	count_call();
 	touch(lp);
 	if (how & 1) {
 		struct tdx_exit exit = {
@@ -692,6 +704,15 @@ static void build_tables(void)
 	for (unsigned int level = 3; level; level--)
 		seamcall(1, TDH_MEM_SEPT_ADD,
 			 (gpa & ~((1ull << (12 + 9 * level)) - 1)) | level, tdr, free_page(), 0);
+}
+
+/* Pages that the TD has from the start, so that TLBs have something to hold. */
+static void populate(void)
+{
+	const uint64_t tdr = owned_page(TDX_PT_TDR);
+
+	for (unsigned int i = 0; i < NR_GPAS; i++)
+		seamcall(0, TDH_MEM_PAGE_ADD, gpas[i], tdr, free_page(), W_SOURCE);
 }
 
 static void zap(void)
@@ -808,6 +829,9 @@ static void step(void)
 		if (byte() == 1)
 			seamcall(0, TDH_SYS_DISABLE, 0, 0, 0, 0);
 		break;
+	case 0x35:
+		populate();
+		break;
 	case 0x36:
 		if (byte() == 1)
 			w->tsc_adjust ^= 1;
@@ -831,10 +855,6 @@ static void end(void)
 			DIE("page %#llx is mapped but free", (unsigned long long)page_pa(i));
 }
 
-static void report(void)
-{
-	fprintf(stderr, "calls of the module: %llu\n", nr_calls);
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -862,6 +882,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		for (unsigned int i = 0; i < (prelude >> 3 & 3); i++) {
 			build_td();
 			build_tables();
+			populate();
 			build_vcpu();
 			if (prelude & 0x20)
 				build_vcpu();

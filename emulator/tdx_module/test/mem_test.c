@@ -412,6 +412,8 @@ TEST(page_aug_2m_takes_all_of_it_or_nothing)
 	STATUS(aug(1, 1ull << 30), RANGE(R8));
 	OK(call(TDH_MNG_CREATE, W_2M + 0x7000, W_KEYID + 1, 0, 0));
 	STATUS(aug(1, W_2M), METADATA(R8));
+	OK(call(TDH_MNG_CREATE, W_2M + 0x5ff000, W_KEYID + 3, 0, 0));
+	STATUS(aug(1, W_2M + 0x400000), METADATA(R8));
 	EQ(tdx_lock_take(w->m, TDX_LOCK_PAGE, W_2M + (2 << 20) + 0x1000, 0, true), 0);
 	STATUS(aug(1, W_2M + (2 << 20)), BUSY(R8));
 	EQ(tdx_lock_drop(w->m, TDX_LOCK_PAGE, W_2M + (2 << 20) + 0x1000, 0, true), 0);

@@ -29,7 +29,16 @@ link() {
 
 # caught COMMAND...: does it fail, crash or hang?
 caught() {
-	! timeout 120 "$@" >"$work/log" 2>&1 </dev/null
+	! { timeout 120 "$@" >"$work/log" 2>&1 </dev/null; } 2>/dev/null
+}
+
+# why NUMBER: what the log says of the units, of which so many failed.
+why() {
+	if (($1)); then
+		printf '%d unit tests' "$1"
+	else
+		printf 'unit tests cannot go on'
+	fi
 }
 
 try() {
@@ -46,17 +55,17 @@ try() {
 	fi
 	link
 	if caught "$work/unit"; then
-		by+=("$(grep -c '^not ok' "$work/log" || true) unit tests")
+		by+=("$(why "$(grep -c '^not ok' "$work/log" || true)")")
 	fi
 	if caught "$work/replay" "$corpus"/*; then
-		by+=("fuzzer: $(grep '^fuzz.c' "$work/log" | head -n 1 || true)")
+		by+=("fuzzer: $(grep -m 1 '^fuzz.c' "$work/log" || printf 'crash')")
 	fi
 	objects "$file"
 	if ((${#by[@]} == 0)); then
 		printf '%-26s NOT CAUGHT\n' "$name"
 		return 1
 	fi
-	printf '%-26s %s\n' "$name" "$(IFS=';'; printf '%s' "${by[*]}")"
+	printf '%-26s %s\n' "$name" "$(IFS=','; printf '%s' "${by[*]}")"
 }
 
 main() {

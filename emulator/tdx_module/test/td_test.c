@@ -82,6 +82,8 @@ TEST(addcx_six_to_nine_pages)
 	bad_pages((struct args) { TDH_MNG_ADDCX, { cx, td.tdr } }, A_RCX, td.tdr);
 	STATUS(call(TDH_MNG_ADDCX, cx, other.tdr, 0, 0), TDX_TD_KEYS_NOT_CONFIGURED);
 	for (unsigned int i = 0; i < 9; i++) {
+		STATUS(call(TDH_MNG_INIT, td.tdr, W_PARAMS | 8, 0, 0),
+		       i < 6 ? TDX_TDCS_NOT_ALLOCATED : INVALID(RDX));
 		cx = page();
 		wr64(cx + 0xff8, 0x1234);
 		OK(call(TDH_MNG_ADDCX, cx, td.tdr, 0, 0));
