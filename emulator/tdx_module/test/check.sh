@@ -39,7 +39,7 @@ units() {
 fuzz() {
 	local build=$1 seconds=$2 corpus=$3 log=$1/fuzz.log
 
-	mkdir -p "$corpus"
+	"$(dirname "$0")/seeds.sh" "$corpus"
 	if "$build/fuzzer" -max_total_time="$seconds" -max_len=4096 -len_control=0 \
 	   -verbosity=0 -artifact_prefix="$build/" "$corpus" >"$log" 2>&1; then
 		printf '# %s\n' "$(tail -n 1 "$log")"
