@@ -405,17 +405,14 @@ u64 cpuid_field(const struct td *td, u64 id, u64 *value)
 bool tdx_cpuid(struct tdx_module *m, const struct tdx_vcpu *v, u32 leaf, u32 subleaf,
 	       u32 out[4])
 {
-	struct tdx_vcpu_state state;
-
 	(void)m;
-	tdx_vcpu_get(v, &state);
 	if (!cpuid_get(v->td, leaf, subleaf, out))
 		return false;
 	if (leaf == 0x1)
-		out[1] = (out[1] & 0x00ffffff) | state.x2apic_id << 24;
+		out[1] = (out[1] & 0x00ffffff) | v->x2apic_id << 24;
 	if (leaf == 0xb || leaf == 0x1f) {
 		out[2] = (out[2] & ~0xffu) | (subleaf & 0xff);
-		out[3] = state.x2apic_id;
+		out[3] = v->x2apic_id;
 	}
 	return true;
 }

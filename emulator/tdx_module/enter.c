@@ -11,7 +11,6 @@ enum {
 	EXIT_INIT = 3,
 	EXIT_SMI = 6,
 	EXIT_TASK_SWITCH = 9,
-	EXIT_EPT_VIOLATION = 48,
 	EXIT_EPT_MISCONFIG = 49,
 	EXIT_BUS_LOCK = 74,
 	EXIT_NOTIFY = 75,
@@ -24,7 +23,6 @@ enum {
 #define VECTOR_MC		18
 
 /* EPT violation qualification */
-#define QUAL_WRITE		BIT(1)
 #define QUAL_GLA_VALID		BIT(7)
 #define QUAL_HIDDEN		(0x3full << 7)
 #define EXTENDED_PENDING	6

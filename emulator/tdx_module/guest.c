@@ -4,12 +4,8 @@
  */
 #include "internal.h"
 
-#define QUAL_WRITE		BIT(1)
 #define EXTENDED_ACCEPT		1
-#define REPORT_BYTES		1024
 #define REPORT_DATA_BYTES	64
-
-#define EXIT_EPT_VIOLATION	48
 
 /* Leave the TD as if it had touched @gpa; TDCALL is executed again later. */
 static enum tdx_guest_next violation(struct tdx_module *m, struct tdx_vcpu *v, u64 gpa,
@@ -161,7 +157,7 @@ static enum tdx_guest_next mr_report_leaf(struct tdx_module *m, struct tdx_vcpu 
 		return TDX_RESUME;
 	}
 	if (!translate(m, v, data_gpa, false, &data_pa))
-		return violation(m, v, data_gpa, BIT(0), 0, regs);
+		return violation(m, v, data_gpa, QUAL_READ, 0, regs);
 	if (!translate(m, v, report_gpa, true, &report_pa))
 		return violation(m, v, report_gpa, QUAL_WRITE, 0, regs);
 

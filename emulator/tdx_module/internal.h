@@ -417,6 +417,10 @@ u64 associate(struct tdx_vcpu *v, unsigned int lp, bool allow_disabled,
 void free_vcpu(struct tdx_vcpu *v);
 
 /* enter.c */
+#define EXIT_EPT_VIOLATION	48
+#define QUAL_READ		BIT(0)	/* of an EPT violation */
+#define QUAL_WRITE		BIT(1)
+
 u64 vp_enter(struct tdx_module *m, struct call *c);
 void leave(struct tdx_module *m, struct tdx_vcpu *v, u64 status, u64 qualification,
 	   u64 extended, u64 gpa, u64 intr_info, struct tdx_regs *regs);
@@ -489,13 +493,15 @@ u64 mem_range_unblock(struct tdx_module *m, struct call *c);
 u64 mem_track(struct tdx_module *m, struct call *c);
 
 /* mr.c */
+#define REPORT_BYTES	1024
+
 void mr_start(struct td *td);
 void mr_page_add(struct td *td, u64 gpa);
 u64 mr_extend(struct tdx_module *m, struct call *c);
 u64 mr_finalize(struct tdx_module *m, struct call *c);
 void mr_current(const struct td *td, u8 digest[48]);
 void mr_report(struct tdx_module *m, const struct td *td, const u8 data[64],
-	       u8 report[1024]);
+	       u8 report[REPORT_BYTES]);
 
 /* phymem.c */
 u64 phymem_page_rdmd(struct tdx_module *m, struct call *c);

@@ -30,6 +30,7 @@ u64 phymem_page_reclaim(struct tdx_module *m, struct call *c)
 	struct pamt *p;
 	struct td *td;
 	u64 status;
+	u8 type;
 
 	status = check_hpa(m, pa, TDX_OPERAND_RCX, &p);
 	if (status)
@@ -51,14 +52,12 @@ u64 phymem_page_reclaim(struct tdx_module *m, struct call *c)
 	if (p->type == TDX_PT_TDR && td->nr_children)
 		return TDX_TD_ASSOCIATED_PAGES_EXIST;
 
-	if (p->type == TDX_PT_TDVPR)
+	type = p->type;
+	if (type == TDX_PT_TDVPR)
 		free_vcpu(p->vcpu);
-	if (p->type == TDX_PT_TDR) {
-		release_page(m, p, pa);
+	release_page(m, p, pa);
+	if (type == TDX_PT_TDR)
 		free_td(m, td);
-	} else {
-		release_page(m, p, pa);
-	}
 	return TDX_SUCCESS;
 }
 
