@@ -3,8 +3,8 @@
  * Calls leaves at random, and checks after each call what must always hold:
  *
  *  - a page has one owner at most, and events, queries and page counts agree;
- *  - no Secure EPT entry of a TD points to a page that is not that TD's, and no
- *    two entries to the same page;
+ *  - no Secure EPT entry of a TD points to a page that is not that TD's, no two
+ *    entries to the same page, and each page that is mapped has its entry;
  *  - no LP that runs a TD can have a translation of a page that was removed;
  *  - epochs never go back, and count those who run;
  *  - a keyid has one TD at most; a TD that is gone owns nothing, and nobody has
@@ -326,6 +326,32 @@ static void check_page(unsigned int i)
 		    page.type, owners[i].type);
 }
 
+/* A page that is mapped is what the entry for its GPA points to. */
+static void check_mapping(unsigned int i)
+{
+	const struct shadow *td = owners[i].tdr ? find_shadow(owners[i].tdr) : NULL;
+	struct tdx_td_info info;
+	struct tdx_page page;
+	uint64_t table, entry;
+
+	if (!owners[i].mapped || !td || !tdx_td_get(w->m, td->tdr, &info) || !has_sept(&info))
+		return;
+	tdx_page_owner(w->m, page_pa(i), &page);
+	table = td->root;
+	for (unsigned int level = 3;; level--) {
+		entry = rd64(table + (page.gpa >> (12 + 9 * level) & 511) * 8);
+		table = entry & 0xffffffffff000;
+		if (level == page.ept_level)
+			break;
+		if (!table || entry & 0x80)
+			DIE("page %#llx is mapped where there is no table",
+			    (unsigned long long)page.pa);
+	}
+	if (table != page.pa)
+		DIE("page %#llx is mapped, but the entry points to %#llx",
+		    (unsigned long long)page.pa, (unsigned long long)table);
+}
+
 static void check_all(void)
 {
 	static unsigned int next;
@@ -338,6 +364,7 @@ static void check_all(void)
 	pages_changed = false;
 	next = (next + 1) % NR_PAGES;
 	check_page(FIRST_PAGE + next);
+	check_mapping(FIRST_PAGE + next);
 }
 
 /* While a vCPU runs, it fills its TLB with all that it can reach. */
@@ -847,8 +874,10 @@ static void end(void)
 {
 	pages_changed = true;
 	check_all();
-	for (unsigned int i = 0; i < NR_ALL_PAGES; i++)
+	for (unsigned int i = 0; i < NR_ALL_PAGES; i++) {
 		check_page(i);
+		check_mapping(i);
+	}
 	/* not only the GPAs of the pool: no entry anywhere maps what is not the TD's */
 	for (unsigned int i = 0; i < NR_ALL_PAGES; i++)
 		if (owners[i].mapped && !owners[i].tdr)
