@@ -4,8 +4,10 @@
 # Usage: tests/check.sh [GLOB...]   only the parts whose names match
 #
 # The parts: style (shellcheck), units (tests/*_test.c), sanitized (the same
-# under ASan and UBSan), every tests/*.bats by its name, and red (the suite with
-# faked readings must fail wherever it asserts references).
+# under ASan and UBSan), tdx_module (the emulated TDX module, with a minute of
+# fuzzing, or SEPT_FUZZ_SECONDS), and every tests/*.bats by its name; suite.bats
+# runs the suite itself, also with faked readings, when it has to fail wherever
+# it asserts references.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -66,7 +68,7 @@ wanted() {
 }
 
 style() {
-	local files=(run.sh .ci/run scripts/*.sh tests/*.sh)
+	local files=(run.sh .ci/run scripts/*.sh tests/*.sh emulator/*/test/*.sh)
 
 	shellcheck -x "${files[@]}" && shellcheck -s bats tests/*.bats
 }
@@ -114,6 +116,11 @@ main() {
 		build build/sanitized units SANITIZE=1 >"$log/sanitized.log" 2>&1 || status=$?
 		verdict sanitized $status
 		units build/sanitized sanitized
+	fi
+	if wanted tdx_module; then
+		make -C emulator/tdx_module "O=$PWD/build/tdx_module" check \
+			"FUZZ_SECONDS=${SEPT_FUZZ_SECONDS:-60}" >"$log/tdx_module.tap" 2>&1 || true
+		count "$log/tdx_module.tap" tdx_module
 	fi
 	for bats in tests/*.bats; do
 		wanted "$(basename "$bats")" || continue
