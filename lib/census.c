@@ -76,55 +76,73 @@ static bool above_baseline(const struct folio_record *rec)
 	return folio_present(rec) && rec->refs > 1 + rec->maps;
 }
 
-/*
- * Look again at what is held by more than its baseline, and keep of each page
- * the look with the fewest references.  Returns whether that is worth repeating.
- */
-static bool keep_lowest(struct census *c, const struct folio_record *again)
+/* Keep of each page the look with the fewest references. */
+static void keep_lowest(struct census *c, const struct folio_record *again)
 {
 	struct folio_record *rec;
-	bool above = false;
 	__u64 i;
 
-	c->present = 0;
 	for (i = 0; i < c->nr; i++) {
 		rec = &c->recs[i];
 		/* Another page, or another mapping: what was seen before is past. */
 		if (!folio_present(rec) || folio_pfn(rec) != folio_pfn(&again[i]) ||
 		    rec->maps != again[i].maps || rec->refs > again[i].refs)
 			*rec = again[i];
-		c->present += folio_present(rec);
-		above |= above_baseline(rec);
+	}
+}
+
+/* Count what is there.  Returns whether any page is held above its baseline. */
+static bool tally(struct census *c)
+{
+	bool above = false;
+	__u64 i;
+
+	c->present = 0;
+	for (i = 0; i < c->nr; i++) {
+		c->present += folio_present(&c->recs[i]);
+		above |= above_baseline(&c->recs[i]);
 	}
 	return above;
 }
 
+/* Look again, a few times, for as long as any page is held above its baseline. */
+static int look_for_lowest(struct census *c)
+{
+	struct folio_record *again = malloc(c->nr * sizeof(*again));
+	struct settle s;
+	int err = again ? 0 : -ENOMEM;
+
+	settle_start(&s);
+	while (!err && s.tries < LOOKS && settle_again(&s)) {
+		err = folio_by_file(c->fd, c->first, c->nr, again, &c->cache);
+		if (err)
+			break;
+		keep_lowest(c, again);
+		if (!tally(c))
+			break;
+	}
+	free(again);
+	return err;
+}
+
 int census_take(struct census **out, int fd, __u64 first, __u64 nr)
 {
-	struct folio_record *again = NULL;
-	struct settle s;
 	struct census *c;
 	int err;
 
 	*out = NULL;
 	if (!nr)
 		return -EINVAL;
-	c = calloc(1, sizeof(*c) + nr * sizeof(c->recs[0]));
-	again = malloc(nr * sizeof(*again));
-	if (!c || !again) {
-		err = -ENOMEM;
-		goto out;
-	}
+	c = malloc(sizeof(*c) + nr * sizeof(c->recs[0]));
+	if (!c)
+		return -ENOMEM;
 	c->fd = fd;
 	c->first = first;
 	c->nr = nr;
 
-	settle_start(&s);
-	do {
-		err = folio_by_file(fd, first, nr, again, &c->cache);
-	} while (!err && keep_lowest(c, again) && s.tries < LOOKS && settle_again(&s));
-out:
-	free(again);
+	err = folio_by_file(fd, first, nr, c->recs, &c->cache);
+	if (!err && tally(c))
+		err = look_for_lowest(c);
 	if (err)
 		free(c);
 	else
