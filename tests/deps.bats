@@ -117,10 +117,10 @@ installs() {
 	stub_dpkg clang perl
 	stub apt-get <<<''
 	ln -s "$(command -v setpriv)" "$bin/"
-	chmod -R a+rX "$BATS_TEST_TMPDIR" "$BATS_RUN_TMPDIR"
+	public=$(public_scripts)
 	chmod a+w "$calls"
 	PATH=$bin:$PATH fails_with 3 "as root, run: apt-get update && apt-get install clang perl" \
-		as_nobody "$root/scripts/deps.sh"
+		as_nobody "$public/scripts/deps.sh"
 	[ "$(grep -c ^apt-get "$calls")" -eq 0 ]
 }
 

@@ -33,6 +33,16 @@ own_configs() {
 	cp -r "$root/configs" "$SEPT_CONFIGS"
 }
 
+# Print a folder of the scripts where anybody can run them, wherever the clone is.
+public_scripts() {
+	local public=$BATS_TEST_TMPDIR/public
+
+	mkdir -p "$public"
+	cp -r "$root/scripts" "$root/configs" "$public"
+	chmod -R a+rX "$BATS_TEST_TMPDIR" "$BATS_RUN_TMPDIR"
+	printf '%s\n' "$public"
+}
+
 # Run a command as nobody, with a home of its own.
 as_nobody() {
 	mkdir -p "$BATS_TEST_TMPDIR/home"
