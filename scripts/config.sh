@@ -31,6 +31,26 @@ config_value() {
 		fi
 		REPLY="milliseconds from 0 to 600000, such as 2000 or 2000ms"
 		return 1 ;;
+	count:*)
+		config_count "$value" "${type#count:}" && return
+		REPLY="a number from 1 to ${type#count:}"
+		return 1 ;;
+	megabytes)
+		if [[ $value =~ ^0*([0-9]{1,4})([MG]?)$ ]]; then
+			REPLY=$((10#${BASH_REMATCH[1]}))
+			[[ ${BASH_REMATCH[2]} != G ]] || REPLY=$((REPLY * 1024))
+			(( REPLY < 256 || REPLY > 3072 )) || return 0
+		fi
+		REPLY="megabytes from 256 to 3072, such as 1024 or 2G"
+		return 1 ;;
+	number)
+		config_value seed "$value" && [[ $value != random ]] && return
+		REPLY="up to 18 decimal digits, or 0x and up to 16 hexadecimal ones"
+		return 1 ;;
+	text)
+		[[ $value != *[[:cntrl:]]* ]] && return
+		REPLY="one line of text"
+		return 1 ;;
 	jobs)
 		config_count "$value" 1024 && return
 		REPLY="a number from 1 to 1024"
@@ -132,7 +152,7 @@ config_read() {
 	local -A sections=()
 
 	for known in "${!config_types[@]}"; do
-		[[ $known != *.* ]] || sections[${known%%.*}]=1
+		[[ $known != *.* ]] || sections[${known%.*}]=1
 	done
 	[[ -f $file && -r $file ]] || die 2 "$file cannot be read"
 	while IFS= read -r line || [[ -n $line ]]; do

@@ -1,10 +1,11 @@
 #!/bin/bash
 # Install the packages that configs/packages names, if any is missing.
 #
-#   deps.sh [--check] [--no-install]
+#   deps.sh [--machine] [--check] [--no-install]
 #
-# --check also wants what "make check" and "make bench" need.  Costs a few
-# milliseconds and no network when nothing is missing.
+# --machine also wants what the emulated machine is made with, --check moreover what
+# "make check" and "make bench" need.  Costs a few milliseconds and no network when
+# nothing is missing.
 
 set -euo pipefail
 
@@ -68,22 +69,23 @@ install_missing() {
 }
 
 main() {
-	local check=0 install=1 manager section key
+	local machine=0 check=0 install=1 manager section key
 	local file=${SEPT_CONFIGS:-$root/configs}/packages
-	local -a wanted=() missing=() keys=(compile bpf libraries kernel report check)
+	local -a wanted=() missing=() keys=(compile bpf libraries kernel report)
 	# shellcheck disable=SC2034 # config_read() fills it
 	local -A values=() origins=() types=()
 
 	while (( $# )); do
 		case $1 in
-		--check)	check=1 ;;
+		--machine)	machine=1 ;;
+		--check)	machine=1 check=1 ;;
 		--no-install)	install=0 ;;
-		*)		die 2 "unknown argument '$1' (known: --check, --no-install)" ;;
+		*)		die 2 "unknown argument '$1' (known: --machine, --check, --no-install)" ;;
 		esac
 		shift
 	done
 
-	for key in "${keys[@]}"; do
+	for key in "${keys[@]}" machine check; do
 		types[apt.$key]=names
 		types[dnf.$key]=names
 	done
@@ -99,7 +101,8 @@ main() {
 	else
 		return 0	# whoever says so knows
 	fi
-	(( check )) || unset 'keys[-1]'
+	(( ! machine )) || keys+=(machine)
+	(( ! check )) || keys+=(check)
 	for key in "${keys[@]}"; do
 		read -r -a wanted <<<"${wanted[*]} ${values[$section.$key]}"
 	done

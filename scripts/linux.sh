@@ -12,8 +12,8 @@
 set -euo pipefail
 
 root=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
-# shellcheck source=scripts/cache.sh
-. "$root/scripts/cache.sh"
+# shellcheck source=scripts/archive.sh
+. "$root/scripts/archive.sh"
 # shellcheck source=scripts/config.sh
 . "$root/scripts/config.sh"
 
@@ -57,113 +57,13 @@ room_tree=100
 # The distribution's package
 #
 
-# A configuration of apt that knows $tmp/apt/sources alone, and the system's
-# signatures, proxy and passwords, since the system's own is read before it.
-apt_private() {
-	mkdir -p "$tmp"/apt/{state/lists/partial,cache/archives/partial,sources}
-	cat >"$tmp/apt/conf" <<-END
-		#clear APT::Update::Pre-Invoke;
-		#clear APT::Update::Post-Invoke;
-		#clear APT::Update::Post-Invoke-Success;
-		Acquire::Languages "none";
-		Dir::Cache "$tmp/apt/cache";
-		Dir::Etc::sourcelist "/dev/null";
-		Dir::Etc::sourceparts "$tmp/apt/sources";
-		Dir::State "$tmp/apt/state";
-		Dir::State::status "/dev/null";
-	END
-}
-
-# The archives the system uses, as "file|suite|address", the distribution's own
-# release first: a third party seldom has a suite of that very name.
-system_archives() {
-	local codename
-
-	codename=$(sed -n 's/^VERSION_CODENAME="\{0,1\}\([^"]*\).*/\1/p' /etc/os-release)
-	# With release info it would pass over what "apt-get update" has not fetched yet.
-	# shellcheck disable=SC2016 # apt's variables, not the shell's
-	apt-get indextargets --no-release-info \
-		--format '$(COMPONENT)|$(SOURCESENTRY)|$(RELEASE)|$(REPO_URI)' \
-		'Created-By: Packages' |
-		sed -n 's/^main|\([^|]*\):[0-9]*|/\1|/p' |
-		awk -F '|' -v codename="$codename" '
-			seen[$0]++ { next }
-			$2 == codename { print; next }
-			{ rest[n++] = $0 }
-			END { for (i = 0; i < n; i++) print rest[i] }'
-}
-
-# archive_entry FILE SUITE URI NEW: the entry of sources FILE that has SUITE at
-# URI, but with the suite NEW.
-archive_entry() {
-	local awk_common='
-		function bare(uri) { gsub(/:\/+/, ":/", uri); sub(/\/+$/, "", uri); return uri }
-		BEGIN { uri = bare(uri) }'
-
-	case $1 in
-	*.sources)
-		awk -v uri="$3" -v suite="$2" -v new="$4" -v RS= "$awk_common"'
-		{
-			n = split($0, line, "\n")
-			kept = ""; at = ""; has_suite = 0
-			for (i = 1; i <= n; i++) {
-				if (line[i] ~ /^#/)
-					continue
-				if (line[i] !~ /^[ \t]/)
-					field = tolower(substr(line[i], 1, index(line[i], ":") - 1))
-				value = line[i]
-				sub(/^[^: \t]*:/, "", value)
-				m = split(value, word, /[ \t]+/)
-				for (j = 1; j <= m; j++) {
-					if (field == "uris" && bare(word[j]) == uri)
-						at = word[j]
-					has_suite += field == "suites" && word[j] == suite
-				}
-				if (field !~ /^(types|uris|suites|components|enabled|targets)$/)
-					kept = kept line[i] "\n"
-			}
-			if (at != "" && has_suite) {
-				printf "Types: deb\nURIs: %s\nSuites: %s\nComponents: main\nTargets: Packages\n%s\n", at, new, kept
-				exit
-			}
-		}' "$1" ;;
-	*)
-		awk -v uri="$3" -v suite="$2" -v new="$4" "$awk_common"'
-		$1 == "deb" {
-			options = ""
-			rest = $0
-			sub(/^[ \t]*deb[ \t]+/, "", rest)
-			if (match(rest, /^\[[^]]*\][ \t]+/)) {
-				options = substr(rest, 2, RLENGTH)
-				sub(/\].*/, "", options)
-				rest = substr(rest, RLENGTH + 1)
-			}
-			split(rest, word, /[ \t]+/)
-			if (bare(word[1]) == uri && word[2] == suite) {
-				printf "deb [%s target=Packages] %s %s main\n", options, word[1], new
-				exit
-			}
-		}' "$1" ;;
-	esac
-}
-
-# The linux-source packages known to the private apt, as "package version sha256
-# bytes", the newest last.
+# The linux-source packages known to the private apt, the newest last.
 list_packages() {
 	local -a names
 
-	mapfile -t names < <(apt-cache -c "$tmp/apt/conf" pkgnames linux-source-)
-	(( ${#names[@]} )) || return 0
-	apt-cache -c "$tmp/apt/conf" show "${names[@]}" |
-		awk -v RS= '{
-			split("", v)
-			n = split($0, line, "\n")
-			for (i = 1; i <= n; i++)
-				if (split(line[i], pair, ": ") == 2)
-					v[pair[1]] = pair[2]
-			if (v["Package"] ~ /^linux-source-[0-9.]+$/ && v["SHA256"] != "")
-				print v["Package"], v["Version"], v["SHA256"], v["Size"]
-		}' | sort -u -k 2V
+	mapfile -t names < <(apt-cache -c "$tmp/apt/conf" pkgnames linux-source- |
+		grep -x 'linux-source-[0-9.]*')
+	(( ${#names[@]} == 0 )) || archive_packages "${names[@]}"
 }
 
 # pick_package: of list_packages' lines, the version wanted; else the newest of
@@ -176,65 +76,18 @@ pick_package() {
 		END { print exact != "" ? exact : same != "" ? same : any }'
 }
 
-# fetch_lists SUITE: of those archives that have it.
-fetch_lists() {
-	local suite=$1 archive file release uri text entry
-	local -A tried=()
-
-	for archive in "${archives[@]}"; do
-		IFS='|' read -r file release uri <<<"$archive"
-		text=$(archive_entry "$file" "$release" "$uri" "$suite")
-		[[ -n $text && ! -v tried[$text] ]] || continue	# two releases of one archive
-		tried[$text]=1
-		entry=$tmp/apt/sources/$suite.${#tried[@]}.${file##*.}
-		printf '%s\n' "$text" >"$entry"
-		apt-get -c "$tmp/apt/conf" -o APT::Status-Fd=1 update ||
-			rm -f "$entry"	# or it would be in the way of the others
-	done
-}
-
 # find_package: sets $found to what the archive has.
 find_package() {
 	local suite
 	local -a archives
 
-	command -v apt-get >/dev/null ||
-		die 3 "there is no apt here to fetch $package with; name a kernel tree by KSRC=/path/to/linux"
-	mapfile -t archives < <(system_archives 2>>"$step_log")
-	(( ${#archives[@]} )) ||
-		die 3 "apt has no archive configured to fetch $package from; name a kernel tree by KSRC=/path/to/linux"
-	apt_private
+	archive_open "$package" "name a kernel tree by KSRC=/path/to/linux"
 	for suite in $suites; do
-		step_run "look for $package in $suite" fetch_lists "$suite" ||
-			die 3 "cannot fetch the index of $suite$(step_why "$tmp"); see $step_log"
+		archive_look "$suite"
 		found=$(list_packages | pick_package)
 		[[ $found != "$package $version "* ]] || return 0
 	done
-	[[ -z $found ]] || return 0
-	if step_offline "$step_log"; then
-		die 3 "cannot fetch $package: its archive cannot be reached; connect this machine to it once, or name a kernel tree by KSRC=/path/to/linux (log: $step_log)"
-	fi
-	die 3 "the archive has no linux-source in $suites; name a kernel tree by KSRC=/path/to/linux (log: $step_log)"
-}
-
-# deb_whole FILE SHA256
-deb_whole() {
-	[[ -f $1 && $(sha256sum <"$1") == "$2  -" ]]
-}
-
-# fetch_package PACKAGE VERSION SHA256 BYTES
-fetch_package() {
-	local deb=$cache_dir/download/$3.deb
-
-	mkdir -p "$cache_dir/download" "$tmp/deb"
-	step_run "download $1 $2 ($(($4 / 1000000)) MB)" \
-		env -C "$tmp/deb" apt-get -c "$tmp/apt/conf" -o APT::Status-Fd=1 download "$1=$2" ||
-		die 3 "cannot download $1$(step_why "$tmp"); see $step_log"
-	deb_whole "$tmp"/deb/*.deb "$3" ||
-		die 3 "what was downloaded as $1 $2 is not what the archive's index says; see $step_log"
-	sync -f "$tmp/deb"
-	mv -T -- "$tmp"/deb/*.deb "$deb"
-	cache_prune "$cache_dir/download" '*.deb' 3
+	[[ -n $found ]] || archive_missing "the archive has no linux-source in $suites"
 }
 
 # unpack_package DEB: what is needed of its tree, into $tmp/tree.
@@ -270,7 +123,7 @@ package_tree() {
 	[[ ! -e $tree ]] || say "the tree in $tree is damaged; make it anew"
 	new_tmp
 
-	if deb_whole "$deb" "$sha256"; then
+	if file_whole "$deb" "$sha256"; then
 		found="$package $version $sha256 0"
 	else
 		[[ ! -e $deb ]] || say "$deb is damaged; fetch it again"
@@ -283,7 +136,7 @@ package_tree() {
 		die 3 "the archive's $1 $2 has the SHA-256 $3, but configs/linux-source expects $sha256; do not trust either before you know why"
 	fi
 	deb=$cache_dir/download/$3.deb
-	[[ -f $deb ]] || fetch_package "$@"
+	[[ -f $deb ]] || fetch_packages "$*"
 	step_run "unpack $1 $2" unpack_package "$deb" ||
 		die 3 "cannot unpack $deb$(step_why "$tmp"); see $step_log"
 	{

@@ -7,6 +7,7 @@
 # needs a network or seconds.
 
 load setup
+load archive
 root=${root:?}
 
 setup() {
@@ -45,41 +46,18 @@ make_kernel() {
 
 # make_deb PACKAGE VERSION: put it into the archive; sets sha256.
 make_deb() {
-	local package=$1 version=$2 deb tree=$BATS_TEST_TMPDIR/deb lists=$archive/dists/newer/main/binary-amd64
+	local package=$1 version=$2 deb tree=$BATS_TEST_TMPDIR/deb
 
 	rm -rf "$tree"
-	mkdir -p "$tree/DEBIAN" "$tree/usr/src" "$lists"
+	mkdir -p "$tree/DEBIAN" "$tree/usr/src" "$archive"
 	printf 'Package: %s\nVersion: %s\nArchitecture: all\nMaintainer: x\nDescription: x\n' \
 		"$package" "$version" >"$tree/DEBIAN/control"
 	tar -C "$BATS_TEST_TMPDIR" -cJf "$tree/usr/src/$package.tar.xz" --transform "s/^linux-source-7.9/$package/" \
 		linux-source-7.9
 	deb=$archive/${package}_$version.deb
 	dpkg-deb -Zxz -z0 --root-owner-group -b "$tree" "$deb" >/dev/null
-	sha256=$(sha256sum <"$deb")
-	sha256=${sha256%% *}
-	{
-		cat "$tree/DEBIAN/control"
-		printf 'Filename: %s\nSize: %s\nSHA256: %s\n\n' "${deb##*/}" "$(stat -c %s "$deb")" "$sha256"
-	} >>"$lists/Packages"
-	printf 'Codename: newer\nSHA256:\n %s %s main/binary-amd64/Packages\n' \
-		"$(sha256sum <"$lists/Packages" | cut -d ' ' -f 1)" "$(stat -c %s "$lists/Packages")" \
-		>"$archive/dists/newer/Release"
-}
-
-# apt_uses_archive OPTIONS [URI]: what the system's configuration would say, of
-# a release that itself has no kernel.
-apt_uses_archive() {
-	mkdir -p "$BATS_TEST_TMPDIR/sources"
-	rm -f "$BATS_TEST_TMPDIR"/sources/*
-	printf 'deb-src [x=y] copy:/elsewhere older main\n# deb copy:/nowhere older main\n  deb %s%s older main\n' \
-		"$1" "${2:-copy:$archive}" >"$BATS_TEST_TMPDIR/sources/system.list"
-	cat >"$BATS_TEST_TMPDIR/apt.conf" <<-END
-		Dir::Etc::sourcelist "/dev/null";
-		Dir::Etc::sourceparts "$BATS_TEST_TMPDIR/sources";
-		APT::Architecture "amd64";
-		Acquire::Retries "0";
-	END
-	export APT_CONFIG=$BATS_TEST_TMPDIR/apt.conf
+	sha256=$(sha256 "$deb")
+	archive_deb "$deb" "$tree/DEBIAN/control"
 }
 
 # want PACKAGE VERSION SHA256

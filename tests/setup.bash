@@ -20,11 +20,23 @@ fake_clone() {
 	for script in deps linux build; do
 		printf '#!/bin/bash\necho "%s $*" >>"$calls"\n' "$script" >"$clone/scripts/$script.sh"
 	done
+	mkdir -p "$clone"/{tools,kernel,initramfs} "$clone"/emulator/{bochs,machine}
+	emulator_part bochs/build bochs "$clone/emulator"
+	emulator_part machine/tools tools "$clone/tools"
+	emulator_part machine/kernel kernel "$clone/kernel"
+	emulator_part machine/initramfs initramfs "$clone/initramfs/cpio"
 	echo "[[ \$# -gt 0 ]] || echo '$clone/tree'" >>"$clone/scripts/linux.sh"
 	echo "echo '$clone/built/bin'" >>"$clone/scripts/build.sh"
 	printf '#!/bin/bash\nprintf "%%s\\n" "runner" "$@"\n' >"$clone/built/bin/runner"
 	printf '#!/bin/bash\nprintf "%%s\\n" "doctor" "$@"\n' >"$clone/built/bin/doctor"
 	chmod +x "$clone"/built/bin/*
+}
+
+# emulator_part SCRIPT NAME PATH: a stand-in that prints PATH.
+emulator_part() {
+	# shellcheck disable=SC2016 # $calls is for the stand-in to expand
+	printf '#!/bin/bash\necho "%s $*" >>"$calls"\necho "%s"\n' "$2" "$3" >"$clone/emulator/$1.sh"
+	chmod +x "$clone/emulator/$1.sh"
 }
 
 # Configs of the test's own.
