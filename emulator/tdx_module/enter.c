@@ -27,8 +27,6 @@ enum {
 #define QUAL_HIDDEN		(0x3full << 7)
 #define EXTENDED_PENDING	6
 
-#define TDCALL_BYTES		4
-
 static const u16 vmcall_regs = 0xffcc;	/* all but RAX, RCX, RSP, RBP */
 
 /* GPRs that pass through TDG.VP.VMCALL, of those that the guest selected. */

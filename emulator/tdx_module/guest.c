@@ -224,6 +224,8 @@ enum tdx_guest_next tdx_tdcall(struct tdx_module *m, struct tdx_vcpu *v, u64 rip
 		return TDX_RESUME;
 	note_rip(v, rip);
 	next = dispatch(m, v, regs, &injected);
+	if (next == TDX_RESUME)		/* also if the next one is at the same RIP */
+		note_rip(v, rip + TDCALL_BYTES);
 	if (m->observe) {
 		const struct tdx_record record = {
 			.lp = lp,

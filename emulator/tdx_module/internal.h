@@ -425,6 +425,8 @@ u64 vp_enter(struct tdx_module *m, struct call *c);
 void leave(struct tdx_module *m, struct tdx_vcpu *v, u64 status, u64 qualification,
 	   u64 extended, u64 gpa, u64 intr_info, struct tdx_regs *regs);
 void leave_vmcall(struct tdx_module *m, struct tdx_vcpu *v, struct tdx_regs *regs);
+#define TDCALL_BYTES	4
+
 void note_rip(struct tdx_vcpu *v, u64 rip);
 void log_ept_violation(struct tdx_vcpu *v, u64 gpa);
 

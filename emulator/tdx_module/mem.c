@@ -188,11 +188,11 @@ u64 mem_page_remove(struct tdx_module *m, struct call *c)
 	p = pamt_of(m, pa);
 	if (busy_exclusive(&p->lock))
 		return TDX_OPERAND_BUSY | TDX_OPERAND_RCX;
-	if (td->op_state == OS_RUNNABLE && !sept_blocked(e.raw)) {
+	if (td->op_state == OS_RUNNABLE && !sept_blocked(e.raw) && !m->cfg.lenient) {
 		sept_details(c, &e, e.level);
 		return TDX_GPA_RANGE_NOT_BLOCKED | TDX_OPERAND_RCX;
 	}
-	if (td->op_state == OS_RUNNABLE && !tlb_tracked(td, p->bepoch))
+	if (td->op_state == OS_RUNNABLE && !tlb_tracked(td, p->bepoch) && !m->cfg.lenient)
 		return TDX_TLB_TRACKING_NOT_DONE | TDX_OPERAND_RCX;
 
 	sept_set(m, &e, SEPT_FREE_ENTRY);

@@ -2,6 +2,8 @@
 /*
  * Names of leaves, statuses and operands, for people.
  */
+#include <strings.h>
+
 #include "internal.h"
 
 static const char *const leaf_names[] = {
@@ -182,6 +184,45 @@ const char *tdx_status_name(u64 status)
 		if (statuses[i].status >> 32 == status >> 32)
 			return statuses[i].name;
 	return NULL;
+}
+
+/* Is @word that name, whole or without its prefix? */
+static bool is_name(const char *name, const char *prefix, const char *word)
+{
+	const size_t len = strlen(prefix);
+
+	return name && (!strcasecmp(name, word) ||
+			(!strncasecmp(name, prefix, len) && !strcasecmp(name + len, word)));
+}
+
+bool tdx_leaf_by_name(const char *word, bool *guest, u32 *leaf)
+{
+	for (*leaf = 0; *leaf < ARRAY_SIZE(leaf_names); ++*leaf) {
+		*guest = is_name(tdx_guest_leaf_name(*leaf), "TDG.", word);
+		if (*guest || is_name(leaf_names[*leaf], "TDH.", word))
+			return true;
+	}
+	return false;
+}
+
+bool tdx_status_by_name(const char *word, u64 *status)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(statuses); i++)
+		if (is_name(statuses[i].name, "TDX_", word)) {
+			*status = statuses[i].status;
+			return true;
+		}
+	return false;
+}
+
+bool tdx_operand_by_name(const char *word, u32 *operand)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(operands); i++)
+		if (is_name(operands[i].name, "", word)) {
+			*operand = operands[i].operand;
+			return true;
+		}
+	return false;
 }
 
 const char *tdx_operand_name(u32 operand)

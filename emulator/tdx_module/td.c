@@ -390,7 +390,7 @@ u64 mng_key_freeid(struct tdx_module *m, struct call *c)
 		return TDX_LIFECYCLE_STATE_INCORRECT;
 	if (busy_exclusive(&m->kot_lock))
 		return TDX_OPERAND_BUSY | TDX_OPERAND_KOT;
-	if (m->kot[td->keyid].wbinvd)
+	if (m->kot[td->keyid].wbinvd && !m->cfg.lenient)
 		return TDX_WBCACHE_NOT_COMPLETE;
 
 	m->kot[td->keyid].state = KOT_FREE;

@@ -101,6 +101,9 @@ struct tdx_range {
  * @wb_blocks:          steps of PHYMEM.CACHE.WB between which it is interruptible
  * @zero_step:          do VP.ENTER's defence against zero-stepping
  * @linux_exit_codes:   non-recoverable statuses as Linux names them
+ * @lenient:            let the host VMM do what would corrupt it: PAGE.REMOVE without
+ *                      BLOCK and TRACK, KEY.FREEID without PHYMEM.CACHE.WB; for
+ *                      checkers that look for the effect
  * @seed:               of injections with a probability, and of TD UUIDs
  * @nr_cpuid_config:    entries of @cpuid_config
  * @cpuid_config:       what TD_PARAMS can configure, in its order
@@ -123,6 +126,7 @@ struct tdx_config {
 	unsigned int wb_blocks;
 	bool zero_step;
 	bool linux_exit_codes;
+	bool lenient;
 	uint64_t seed;
 	unsigned int nr_cpuid_config;
 	struct tdx_cpuid_config cpuid_config[TDX_MAX_CPUID_CONFIG];
@@ -572,6 +576,11 @@ const char *tdx_guest_leaf_name(uint32_t leaf);
 const char *tdx_status_name(uint64_t status);
 /* "RCX"; NULL if it names no operand */
 const char *tdx_operand_name(uint32_t operand);
+
+/* The other way; upper or lower case, with or without TDH., TDG. and TDX_. */
+bool tdx_leaf_by_name(const char *word, bool *guest, uint32_t *leaf);
+bool tdx_status_by_name(const char *word, uint64_t *status);
+bool tdx_operand_by_name(const char *word, uint32_t *operand);
 
 #define TDH_VP_ENTER		0
 #define TDH_MNG_ADDCX		1

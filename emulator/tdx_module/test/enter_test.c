@@ -358,6 +358,23 @@ TEST(zero_stepping_is_not_served)
 	}
 }
 
+/* All TDCALLs of a guest may be one instruction, as those of Linux are. */
+TEST(accepting_page_after_page_is_no_zero_stepping)
+{
+	ready();
+	enter(&vcpu);
+	for (unsigned int i = 0; i < 20; i++) {
+		const uint64_t gpa = 0x10000 + i * 0x1000;
+
+		EQ(tdcall(TDG_MEM_PAGE_ACCEPT, gpa, 0, 0), TDX_EXIT_FAULT);
+		OK(call(TDH_MEM_PAGE_AUG, gpa, td.tdr, page(), 0));
+		enter(&vcpu);
+		EQ(tdcall(TDG_MEM_PAGE_ACCEPT, gpa, 0, 0), TDX_RESUME);
+		STATUS(w->r.r[TDX_RAX], 0);
+	}
+	leave_td();
+}
+
 TEST(another_instruction_is_another_story)
 {
 	struct tdx_exit exit = { .reason = 48, .qualification = 2, .gpa = 0x7000 };

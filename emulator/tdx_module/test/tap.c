@@ -88,9 +88,15 @@ static void check_code(struct world *world, unsigned int leaf, uint64_t status)
 	longjmp(failed, 1);
 }
 
+/* The tests of this library see each status; those of others that use it need not. */
+static bool all_codes(void)
+{
+	return &tap_all_codes;
+}
+
 static bool run(const struct tap_test *t)
 {
-	world_new()->after = check_code;
+	world_new()->after = all_codes() ? check_code : NULL;
 	if (setjmp(failed)) {
 		world_free(w);
 		return false;
@@ -102,11 +108,12 @@ static bool run(const struct tap_test *t)
 
 int main(int argc, char **argv)
 {
+	const unsigned int last = all_codes();
 	unsigned int n = 0, nr_failed = 0, unseen;
 
 	(void)argc;
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	printf("TAP version 13\n1..%u\n", nr_tests + 1);
+	printf("TAP version 13\n1..%u\n", nr_tests + last);
 	for (struct tap_test *t = tests; t; t = t->next) {
 		bool ok;
 
@@ -118,6 +125,8 @@ int main(int argc, char **argv)
 		nr_failed += !ok;
 		printf("%sok %u %s\n", ok ? "" : "not ", ++n, t->name);
 	}
+	if (!last)
+		return nr_failed ? 1 : 0;
 	if (argv[1]) {
 		printf("ok %u every_status_was_seen # SKIP not all tests ran\n", ++n);
 		return nr_failed ? 1 : 0;

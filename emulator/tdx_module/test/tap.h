@@ -27,6 +27,8 @@ struct tap_test {
 };
 
 extern unsigned long tap_fail_allocation;
+/* Where it is defined, the tests must see every status of every leaf. */
+extern const char tap_all_codes __attribute__((weak));
 
 void tap_register(struct tap_test *test);
 void tap_status(const char *file, int line, const char *what, uint64_t got,

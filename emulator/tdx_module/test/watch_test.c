@@ -5,6 +5,8 @@
 
 #include "operands.h"
 
+const char tap_all_codes;
+
 static void inject(uint32_t leaf, uint64_t status, uint64_t after, uint64_t times,
 		   uint32_t per_million)
 {
@@ -441,4 +443,56 @@ TEST(names)
 	TRUE(!tdx_leaf_name(5) && !tdx_leaf_name(~0u) && !tdx_guest_leaf_name(99));
 	TRUE(!tdx_status_name(0x123ull << 32) && !tdx_operand_name(50));
 	EQ(tdx_get_config(w->m)->nr_lps, W_LPS);
+}
+
+TEST(names_are_found_by_name)
+{
+	uint64_t status;
+	uint32_t number;
+	bool guest;
+
+	TRUE(tdx_leaf_by_name("TDH.MEM.PAGE.AUG", &guest, &number));
+	TRUE(!guest && number == TDH_MEM_PAGE_AUG);
+	TRUE(tdx_leaf_by_name("mem.page.accept", &guest, &number));
+	TRUE(guest && number == TDG_MEM_PAGE_ACCEPT);
+	/* of the host, if both have one of that name */
+	TRUE(tdx_leaf_by_name("vp.enter", &guest, &number));
+	TRUE(!guest && number == TDH_VP_ENTER);
+	TRUE(!tdx_leaf_by_name("MEM.PAGE", &guest, &number));
+	TRUE(tdx_status_by_name("operand_busy", &status));
+	EQ(status, TDX_OPERAND_BUSY);
+	TRUE(tdx_status_by_name("TDX_SUCCESS", &status));
+	EQ(status, 0);
+	TRUE(!tdx_status_by_name("TDX_", &status));
+	TRUE(tdx_operand_by_name("SEPT_TREE", &number));
+	EQ(number, TDX_OPERAND_SEPT_TREE);
+	TRUE(!tdx_operand_by_name("", &number));
+}
+
+TEST(a_lenient_module_lets_the_host_do_it)
+{
+	struct w_vcpu v;
+	struct w_td td;
+	struct tdx_vcpu *runs;
+	uint64_t pa;
+
+	tdx_destroy(w->m);
+	w->cfg.lenient = true;
+	world_create(w);
+	sys_ready();
+	td_runnable(&td, &v);
+	pa = page();
+	OK(call(TDH_MEM_PAGE_AUG, 0, td.tdr, pa, 0));
+	OK(call(TDH_MEM_PAGE_REMOVE, 0, td.tdr, 0, 0));
+	EQ(w->r.r[TDX_RCX], pa);
+	OK(call(TDH_MEM_PAGE_AUG, 0, td.tdr, pa, 0));
+	enter(&v);
+	runs = w->entered;
+	OK(call(TDH_MEM_RANGE_BLOCK, 0, td.tdr, 0, 0));
+	OK(call(TDH_MEM_PAGE_REMOVE, 0, td.tdr, 0, 0));
+	w->entered = runs;
+	leave_td();
+	OK(call(TDH_VP_FLUSH, v.tdvpr, 0, 0, 0));
+	OK(call(TDH_MNG_VPFLUSHDONE, td.tdr, 0, 0, 0));
+	OK(call(TDH_MNG_KEY_FREEID, td.tdr, 0, 0, 0));
 }

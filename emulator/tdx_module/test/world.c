@@ -112,7 +112,7 @@ static bool w_virtual_interrupt(void *ctx, const struct tdx_vcpu *vcpu)
 	return ((struct world *)ctx)->virtual_interrupt;
 }
 
-static void world_create_module(struct world *world)
+void world_create(struct world *world)
 {
 	const struct tdx_ops ops = {
 		.ctx = world,
@@ -148,7 +148,7 @@ struct world *world_new(void)
 	world->cfg.cmrs[0] = (struct tdx_range) { W_CMR, W_RAM - W_CMR };
 	world->cfg.secondary_controls = 1u << 30;
 	world->cfg.seed = 1;
-	world_create_module(world);
+	world_create(world);
 	world->next_page = W_PAGES;
 	world->tsc = 1000;
 	w = world;
@@ -174,7 +174,7 @@ void world_reset(struct world *world)
 	world->tsc_adjust = world->misc_enable = 0;
 	world->next_page = W_PAGES;
 	world->host_interrupt = world->virtual_interrupt = false;
-	world_create_module(world);
+	world_create(world);
 }
 
 uint64_t rd64(uint64_t pa)
@@ -207,6 +207,8 @@ uint64_t call_on(unsigned int lp, uint64_t leaf, uint64_t rcx, uint64_t rdx,
 	w->r.r[TDX_RDX] = rdx;
 	w->r.r[TDX_R8] = r8;
 	w->r.r[TDX_R9] = r9;
+	if (w->before)
+		w->before(w, lp, &w->r);
 	w->next = tdx_seamcall(w->m, lp, &w->r, &w->entered);
 	if (w->next != TDX_RETURN)
 		return w->next == TDX_ENTER ? 0 : ~0ull;

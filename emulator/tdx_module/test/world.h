@@ -44,7 +44,8 @@ struct world {
 	struct tdx_regs r;
 	struct tdx_vcpu *entered;
 	enum tdx_seamcall_next next;
-	/* called after each SEAMCALL; may be NULL */
+	/* called before and after each SEAMCALL; may be NULL */
+	void (*before)(struct world *w, unsigned int lp, const struct tdx_regs *regs);
 	void (*after)(struct world *w, unsigned int leaf, uint64_t status);
 };
 
@@ -63,6 +64,8 @@ extern struct world *w;		/* the one that the shortcuts use */
 
 struct world *world_new(void);
 void world_free(struct world *world);
+/* The module, as the world's configuration says; part of world_new(). */
+void world_create(struct world *world);
 /* A new module in the same world, all memory zeroed. */
 void world_reset(struct world *world);
 
