@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Memory: the module's way to it, and who sees what a TD owns.
+ *
+ * The content of such a page is the TD's.  Everybody else, which is the host and
+ * its VMs, reads zeroes and writes nothing, where hardware has ciphertext and
+ * poison.  Pages are hidden from the CPU's fast path: as long as a page is owned,
+ * the TLBs have no pointer to it but while a TD runs, and no TLB entry survives
+ * the way into a TD or out of it.
+ */
+#include "glue.h"
+
+#define LOG_THIS genlog->
+
+const Bit8u *tdx_owned;
+Bit64u tdx_nr_pages;
+
+static Bit8u *owned;
+static Bit8u zeroes[4096];	/* what a fetch gets */
+
+Bit8u *host_page(Bit64u pa)
+{
+	if ((pa >> 12) >= tdx_nr_pages)
+		return NULL;
+	return BX_MEM(0)->getHostMemAddr(NULL, pa & ~0xfffull, BX_RW);
+}
+
+/* ---- The module's ---- */
+
+static void op_read(void *, uint64_t pa, void *buf, uint32_t len)
+{
+	const Bit8u *page = host_page(pa);
+
+	if (page)
+		memcpy(buf, page + (pa & 0xfff), len);
+	else
+		memset(buf, 0xff, len);
+}
+
+static void op_write(void *, uint64_t pa, const void *buf, uint32_t len)
+{
+	Bit8u *page = host_page(pa);
+
+	if (!page)
+		return;
+	pageWriteStampTable.decWriteStamp(pa);
+	memcpy(page + (pa & 0xfff), buf, len);
+}
+
+static uint64_t op_rdmsr(void *, unsigned int lp, uint32_t msr)
+{
+	Bit64u value = 0;
+
+	/* Not what the TD sees, if it is in one. */
+	if (msr == BX_MSR_TSC)
+		return BX_CPU(lp)->get_TSC();
+	BX_CPU(lp)->rdmsr(msr, &value);
+	return value;
+}
+
+static void op_cpuid(void *, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+{
+	cpuid_function_t f;
+
+	BX_CPU(0)->cpuid->get_cpuid_leaf(leaf, subleaf, &f);
+	out[0] = f.eax;
+	out[1] = f.ebx;
+	out[2] = f.ecx;
+	out[3] = f.edx;
+}
+
+/* Nothing is cached: Bochs tags no TLB entries, but forgets them all in a VM transition. */
+static void op_invalidate(void *, unsigned int, uint64_t)
+{
+}
+
+static bool op_host_interrupt_pending(void *, unsigned int lp)
+{
+	return BX_CPU(lp)->is_pending(BX_EVENT_PENDING_INTR | BX_EVENT_PENDING_LAPIC_INTR |
+				      BX_EVENT_NMI | BX_EVENT_SMI | BX_EVENT_INIT);
+}
+
+void memory_ops(struct tdx_ops *ops)
+{
+	ops->read = op_read;
+	ops->write = op_write;
+	ops->rdmsr = op_rdmsr;
+	ops->cpuid = op_cpuid;
+	ops->invalidate = op_invalidate;
+	ops->host_interrupt_pending = op_host_interrupt_pending;
+	ops->virtual_interrupt_pending = virtual_interrupt_pending;
+}
+
+/* ---- Owners ---- */
+
+/*
+ * What there is to know of a page, in the bytes of tdx_owned.
+ *
+ * OWNED: a TD owns it, or the module
+ * DIRTY: it was a TD's, and its cache lines were not written back; only if somebody
+ *        looks on
+ * STALE: a TD runs that has it in a TLB, although it was removed from the TD
+ */
+enum {
+	OWNED = 1, DIRTY = 2, STALE = 4,
+};
+
+/* In the lpf of a bx_TLB_entry: there is no pointer, look at each access. */
+#define NO_POINTER	0x800
+
+static bool fetched;	/* a TLB has the page of zeroes */
+
+/* Call fn(entry) for each valid TLB entry of [pa, pa + size). */
+template <typename F>
+static void for_each_entry(BX_CPU_C *cpu, Bit64u pa, Bit64u size, F fn)
+{
+	for (unsigned i = 0; i < BX_DTLB_SIZE; i++)
+		if (cpu->DTLB.entry[i].ppf - pa < size && cpu->DTLB.entry[i].valid())
+			fn(&cpu->DTLB.entry[i]);
+	for (unsigned i = 0; i < BX_ITLB_SIZE; i++)
+		if (cpu->ITLB.entry[i].ppf - pa < size && cpu->ITLB.entry[i].valid())
+			fn(&cpu->ITLB.entry[i]);
+}
+
+/* The instruction queue and the stack have pointers of their own. */
+static void forget_pointers(BX_CPU_C *cpu)
+{
+	cpu->invalidate_prefetch_q();
+	cpu->invalidate_stack_cache();
+	cpu->iCache.breakLinks();
+}
+
+static void forget(BX_CPU_C *cpu, Bit64u pa, Bit64u size)
+{
+	bool hit = cpu->pAddrFetchPage - pa < size;
+
+	for_each_entry(cpu, pa, size, [&hit](bx_TLB_entry *e) {
+		e->invalidate();
+		hit = true;
+	});
+	if (hit)
+		forget_pointers(cpu);
+}
+
+static void set_state(Bit64u pa, Bit64u size, Bit8u state)
+{
+	for (Bit64u page = pa >> 12; page < (pa + size) >> 12 && page < tdx_nr_pages; page++) {
+		owned[page] = state;
+		/* Others see other code there. */
+		pageWriteStampTable.decWriteStamp(page << 12);
+	}
+}
+
+static void take(Bit64u pa, Bit64u size)
+{
+	set_state(pa, size, OWNED);
+	for (unsigned i = 0; i < BX_SMP_PROCESSORS; i++)
+		forget(BX_CPU(i), pa, size);
+}
+
+static void release(const struct tdx_event *event)
+{
+	struct tdx_td_info td;
+	Bit8u state = owned[event->pa >> 12] & STALE;
+
+	/* What a TD leaves behind at its end is written back with all of the caches. */
+	if (looker.access && event->type == TDX_PT_REG &&
+	    tdx_td_get(module(), event->tdr, &td) && td.lifecycle <= 1)
+		state |= DIRTY;
+	set_state(event->pa, event->size, state);
+	/* Entries without a pointer do no harm, and go with the next change of CR3. */
+	for (unsigned i = 0; fetched && i < BX_SMP_PROCESSORS; i++)
+		forget(BX_CPU(i), event->pa, event->size);
+	if (event->type == TDX_PT_TDVPR)
+		free_guest(event->pa);
+}
+
+/* Let the use of translations that should not be there any more be noticed. */
+static void unmap(const struct tdx_event *event)
+{
+	for (unsigned lp = 0; looker.access && lp < BX_SMP_PROCESSORS; lp++) {
+		bool hit = false;
+
+		if (!BX_CPU(lp)->in_td)
+			continue;
+		for_each_entry(BX_CPU(lp), event->pa, event->size, [&hit](bx_TLB_entry *e) {
+			e->hostPageAddr = 0;
+			e->lpf |= NO_POINTER;
+			hit = true;
+		});
+		if (!hit)
+			continue;
+		forget_pointers(BX_CPU(lp));
+		for (Bit64u pa = event->pa; pa < event->pa + event->size; pa += 4096)
+			owned[pa >> 12] |= STALE;
+	}
+}
+
+static void watch(void *ctx, const struct tdx_event *event)
+{
+	/* Those who look on see the TLBs as they were. */
+	if (looker.event)
+		looker.event(looker.ctx, *(unsigned int *)ctx, event);
+	switch (event->kind) {
+	case TDX_OWNED:
+	case TDX_PAMT_DONATED:
+		take(event->pa, event->size);
+		break;
+	case TDX_UNMAPPED:
+		unmap(event);
+		break;
+	case TDX_RELEASED:
+		release(event);
+		break;
+	case TDX_FLUSHED:
+		if ((event->pa >> 12) < tdx_nr_pages)
+			owned[event->pa >> 12] &= ~DIRTY;
+		break;
+	default:
+		break;
+	}
+}
+
+void memory_init(struct tdx_module *m)
+{
+	tdx_nr_pages = BX_MEM(0)->get_memory_len() >> 12;
+	owned = new Bit8u[tdx_nr_pages]();
+	tdx_owned = owned;
+	tdx_watch(m, watch, &calling_lp);
+}
+
+void memory_forget_owners(void)
+{
+	set_state(0, tdx_nr_pages << 12, 0);
+}
+
+/* ---- Everybody else ---- */
+
+/*
+ * A page that is not quite somebody's is touched.
+ *
+ * Return: whether the access does not reach it.
+ */
+static bool look(const BX_CPU_C *cpu, enum tdx_access_kind kind, bx_phy_address pa,
+		 unsigned len)
+{
+	Bit8u *state = &owned[pa >> 12];
+	const bool hidden = *state & OWNED && !cpu->in_td;
+	struct tdx_access access;
+
+	access.kind = kind;
+	access.lp = cpu->bx_cpuid;
+	access.pa = pa;
+	access.len = len;
+	if (cpu->in_td) {
+		if (!(*state & STALE))
+			return false;
+		*state &= ~STALE;
+		access.kind = TDX_ACCESS_STALE;
+	} else if (!hidden) {
+		if (!(*state & DIRTY))
+			return false;
+		*state &= ~DIRTY;	/* once is enough */
+	}
+	if (looker.access)
+		looker.access(looker.ctx, &access);
+	return hidden;
+}
+
+bx_hostpageaddr_t tdx_hidden_page(BX_CPU_C *cpu, bx_phy_address paddr, unsigned rw)
+{
+	/* Bochs cannot fetch without a pointer. */
+	if (rw != BX_EXECUTE)
+		return 0;
+	if (!look(cpu, TDX_ACCESS_FETCH, paddr, 0))
+		return (bx_hostpageaddr_t)BX_MEM(0)->getHostMemAddr(cpu, paddr, rw);
+	fetched = true;
+	return (bx_hostpageaddr_t)zeroes;
+}
+
+void tdx_hidden_read(BX_CPU_C *cpu, bx_phy_address paddr, unsigned len, void *data)
+{
+	if (look(cpu, TDX_ACCESS_READ, paddr, len))
+		memset(data, 0, len);
+	else
+		BX_MEM(0)->readPhysicalPage(cpu, paddr, len, data);
+}
+
+void tdx_hidden_write(BX_CPU_C *cpu, bx_phy_address paddr, unsigned len, void *data)
+{
+	if (!look(cpu, TDX_ACCESS_WRITE, paddr, len))
+		BX_MEM(0)->writePhysicalPage(cpu, paddr, len, data);
+}
+
+extern "C" bool tdx_monitor_cached(unsigned int lp, uint64_t pa)
+{
+	bool hit = false;
+
+	for_each_entry(BX_CPU(lp), pa & ~0xfffull, 4096, [&hit](bx_TLB_entry *) { hit = true; });
+	return hit;
+}
