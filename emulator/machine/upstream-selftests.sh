@@ -1,0 +1,142 @@
+#!/bin/bash
+# Run the kernel's own KVM selftests in the emulated machine and write what came of
+# them to upstream-selftests.md.
+#
+#	upstream-selftests.sh [--out FILE] [NAME...]
+#
+# Each runs in a machine of its own, just booted.  Why a test does not pass is told
+# by selftests.tsv, by what the test itself says last where that is silent.
+
+set -euo pipefail
+
+here=$(cd "${BASH_SOURCE[0]%/*}" && pwd)
+root=$(cd "$here/../.." && pwd)
+# shellcheck source=scripts/cache.sh
+. "$root/scripts/cache.sh"
+
+limit=120	# emulated seconds for a test
+
+# Sets REPLY to what a script of ours prints.
+need() {
+	step_call "$@" || exit
+}
+
+# prepare: build everything, start a machine in $tmp/machine.
+prepare() {
+	local bochs tools kernel tree initramfs
+
+	need "$root/scripts/linux.sh"
+	tree=$REPLY
+	need "$root/emulator/bochs/build.sh"
+	bochs=$REPLY
+	need "$here/tools.sh"
+	tools=$REPLY
+	need "$here/kernel.sh"
+	kernel=$REPLY
+	need "$here/initramfs.sh" --agent "$tools/agent" --selftests "$tree"
+	initramfs=$REPLY
+	machine=$tools/machine
+	origin=$kernel/origin
+	mapfile -t not_built < <(logs_of "$initramfs")
+	"$machine" start --dir "$tmp/machine" --bochs "$bochs/bochs" --rom "$tools/rom.bin" \
+		--boot-image "$tools/boot_image" --msrs "$tools/msrs.def" --kernel "$kernel/vmlinux.boot" \
+		--initramfs "$initramfs" --cpus 2 --memory 2048 --owner $$ ||
+		die 3 "the emulated machine does not start"
+}
+
+# logs_of INITRAMFS: the tests that could not be built, one a line.
+logs_of() {
+	cpio --quiet -t <"$1" | sed -n 's,^selftests/\(.*\)\.log$,\1,p'
+}
+
+# result STATUS OUTPUT: PASS, SKIP, FAIL or TIMEOUT.
+result() {
+	case $1 in
+	0)	echo PASS ;;
+	4)	echo SKIP ;;
+	124)	echo TIMEOUT ;;
+	125)	echo "EMULATOR DIED" ;;
+	*)	echo FAIL ;;
+	esac
+}
+
+# last_words OUTPUT: the line that says most, as a table can have it.
+last_words() {
+	{ grep -m 1 -aE 'SKIP|requires|not supported|failed|FAIL|Assert|not ok' "$1" || tail -n 1 "$1"; } |
+		tr -d '\r|' | sed 's/^[[:space:]#]*//' | cut -c 1-120
+}
+
+# known NAME: the explanation that selftests.tsv has.
+known() {
+	awk -F '\t' -v name="$1" '$1 == name { print $2 }' "$here/selftests.tsv"
+}
+
+run_one() {
+	local name=$1 rc=0 why
+
+	"$machine" exec --dir "$tmp/machine" --timeout "$limit" -- "/selftests/$name" \
+		>"$tmp/output" 2>&1 || rc=$?
+	why=
+	if (( rc )); then
+		why=$(known "$name")
+		why=${why:-$(last_words "$tmp/output")}
+	fi
+	printf '| %s | %s | %s |\n' "$name" "$(result "$rc")" "$why"
+	say "$name: $(result "$rc")"
+}
+
+table() {
+	local name
+
+	cat <<-END
+		# The kernel's own KVM selftests in the emulated machine
+
+		Made by upstream-selftests.sh, not by hand.  $(sed -n 's/^source = //p' "$origin"), 2 CPUs,
+		2 GiB, each test in a machine of its own and for at most $limit emulated seconds.
+		SKIP is the test's own verdict.
+
+	END
+	printf '| test | result | why |\n|---|---|---|\n'
+	for name; do
+		run_one "$name"
+	done
+	for name in "${not_built[@]}"; do
+		printf '| %s | not built | %s |\n' "$name" "$(known "$name")"
+	done
+}
+
+# summary TABLE
+summary() {
+	printf '\n%d pass, %d skip, %d do not pass, %d were not built.\n' \
+		"$(grep -c '| PASS |' "$1")" "$(grep -c '| SKIP |' "$1")" \
+		"$(grep -cE '\| (FAIL|TIMEOUT|EMULATOR DIED) \|' "$1")" "${#not_built[@]}"
+}
+
+main() {
+	local out=$here/upstream-selftests.md tmp machine origin
+	local -a names=() not_built
+
+	while (( $# )); do
+		case $1 in
+		--out)	out=${2:?}
+			shift ;;
+		-*)	die 2 "unknown argument '$1' (known: --out FILE)" ;;
+		*)	names+=("$1") ;;
+		esac
+		shift
+	done
+	cache_find
+	step_init
+	tmp=$(mktemp -d "${TMPDIR:-/tmp}/selftests.XXXXXX")
+	step_tmp+=("$tmp")
+	prepare
+	# shellcheck disable=SC2016 # for the shell in the machine
+	(( ${#names[@]} )) ||
+		mapfile -t names < <("$machine" exec --dir "$tmp/machine" -- /bin/sh -c \
+			'cd /selftests && for f in *; do [ -x $f ] && echo ${f}; done' | tr -d '\r' | grep -v '\.log$')
+	table "${names[@]}" >"$tmp/table"
+	"$machine" stop --dir "$tmp/machine" || :
+	{ cat "$tmp/table" && summary "$tmp/table"; } >"$out" || die 3 "cannot write $out"
+}
+
+main "$@"
