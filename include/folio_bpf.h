@@ -35,6 +35,9 @@ void folio_bpf_close(void);
  */
 int folio_bpf_share(void);
 
+/* The variable that it sets: which descriptors children are to inherit, "3,4,...". */
+#define FOLIO_BPF_SHARED "SEPT_BPF_FDS"
+
 /* As folio_by_file() and folio_by_pfn(). */
 int folio_bpf_by_file(int fd, __u64 first, __u64 nr, struct folio_record *out,
 		      struct folio_cache *cache);

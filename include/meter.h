@@ -27,6 +27,7 @@ enum meter_counter {
 	METER_FILE,		/* nr_file_pages */
 	METER_UNEVICTABLE,	/* nr_unevictable */
 	METER_PAGE_TABLES,	/* nr_page_table_pages + nr_sec_page_table_pages */
+	METER_HKIDS,		/* keyids that TDs hold: "tdx" of misc.current, not pages */
 	METER_NR,
 };
 
@@ -34,12 +35,15 @@ struct meter {
 	__s64 value[METER_NR];
 };
 
+/* Why a counter cannot be read here, in one sentence, or NULL.  Static storage. */
+const char *meter_why_not(enum meter_counter which);
+
 /* The counter's name, as the kernel spells it where the kernel has it. */
 const char *meter_name(enum meter_counter which);
 
 /**
  * meter_read() - read all counters
- * @m: receives them
+ * @m: receives them; 0 for one that cannot be read here (meter_why_not())
  *
  * Folds the per-CPU parts in first (/proc/sys/vm/stat_refresh, as root).
  *

@@ -16,6 +16,7 @@ enum {
 	NEED_KPAGE	= 1 << 4,	/* /proc/kpagecount and /proc/kpageflags */
 	NEED_PAGEMAP	= 1 << 5,	/* /proc/self/pagemap tells frame numbers */
 	NEED_NUMA	= 1 << 6,	/* the kernel has migrate_pages(2) */
+	NEED_EMULATOR	= 1 << 7,	/* emulator_why_not() is NULL */
 };
 
 /**

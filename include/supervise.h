@@ -61,6 +61,7 @@ enum {
  *   over time, or ended by a signal              FAIL
  *   a check failed (even if it then skipped)     FAIL
  *   a check could not look                       ERROR
+ *   the emulator's sanitizer reports something   FAIL
  *   kernel log lines that kmsg_judge() names     FAIL
  *   skipped, with a reason                       SKIP
  *   skipped, without one                         ERROR
@@ -92,6 +93,14 @@ void supervise_broken(const char *where, const char *fmt, ...)
 
 /* Whether a check has failed in this case so far. */
 bool supervise_has_failed(void);
+
+/**
+ * supervise_expect_kmsg() - the case provokes a kernel log line
+ * @what: what kmsg_judge() calls it
+ *
+ * Such lines do not fail the case any more, but their absence does.
+ */
+void supervise_expect_kmsg(const char *what);
 
 /* Why the case skips itself. */
 void supervise_skip(const char *reason);

@@ -26,7 +26,6 @@
 
 #define RETRIES		8	/* walks that met a changing xarray */
 
-#define SHARED_ENV	"SEPT_BPF_FDS"
 #define SHARED_FIRST_FD	200
 #define NR_SHARED	4
 #define SHARED_MAGIC	0x73657074666f6c32ull	/* another layout, another number */
@@ -80,7 +79,7 @@ static pthread_mutex_t *map_lock(int fd)
 /* Take over what folio_bpf_share() of the parent left.  0 if it is usable. */
 static int inherit(void)
 {
-	const char *text = getenv(SHARED_ENV);
+	const char *text = getenv(FOLIO_BPF_SHARED);
 	struct folio_bpf_prog__bss *map;
 	int fds[NR_SHARED];
 
@@ -188,7 +187,7 @@ int folio_bpf_share(void)
 	}
 	bss->folio_magic = SHARED_MAGIC + sizeof(*bss);
 	snprintf(text, sizeof(text), "%d,%d,%d,%d", fds[0], fds[1], fds[2], fds[3]);
-	return setenv(SHARED_ENV, text, 1) ? -errno : 0;
+	return setenv(FOLIO_BPF_SHARED, text, 1) ? -errno : 0;
 }
 
 /* Between processes that share the window; within one, lib/folio.c has a lock. */

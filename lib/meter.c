@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
 #include <fcntl.h>
+#include <mntent.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,6 +31,7 @@ const char *meter_name(enum meter_counter which)
 		[METER_FILE]		= "nr_file_pages",
 		[METER_UNEVICTABLE]	= "nr_unevictable",
 		[METER_PAGE_TABLES]	= "nr_page_table_pages + nr_sec_page_table_pages",
+		[METER_HKIDS]		= "keyids in use (tdx of misc.current)",
 	};
 
 	return names[which];
@@ -54,6 +56,56 @@ static int sum_fields(const char *path, const struct field *fields)
 	}
 	fclose(in);
 	return 0;
+}
+
+/* misc.current of the whole host, wherever the misc controller is mounted. */
+static FILE *open_misc_current(void)
+{
+	FILE *mounts = setmntent("/proc/self/mounts", "re"), *in = NULL;
+	struct mntent entry, *m;
+	char buf[1024], path[512];
+
+	while (mounts && !in && (m = getmntent_r(mounts, &entry, buf, sizeof(buf)))) {
+		if (strcmp(m->mnt_type, "cgroup2") && strcmp(m->mnt_type, "cgroup"))
+			continue;
+		snprintf(path, sizeof(path), "%.400s/misc.current", m->mnt_dir);
+		in = fopen(path, "re");
+	}
+	if (mounts)
+		endmntent(mounts);
+	return in;
+}
+
+static int read_hkids(__s64 *value)
+{
+	FILE *in = open_misc_current();
+	long long nr = 0;
+	char line[128];
+	bool found = false;
+
+	if (!in)
+		return -ENOENT;
+	while (fgets(line, sizeof(line), in) && !found)
+		found = sscanf(line, "tdx %lld", &nr) == 1;
+	fclose(in);
+	*value = nr;
+	return found ? 0 : -ENODATA;
+}
+
+const char *meter_why_not(enum meter_counter which)
+{
+	__s64 value;
+
+	if (which != METER_HKIDS)
+		return NULL;
+	switch (read_hkids(&value)) {
+	case 0:
+		return NULL;
+	case -ENODATA:
+		return "misc.current has no tdx: this kernel does not count keyids there, or has no TDX";
+	default:
+		return "no cgroup hierarchy with the misc controller is mounted: mount cgroup2, on a kernel with CONFIG_CGROUP_MISC=y";
+	}
 }
 
 /* Fold the per-CPU differences into the counters that /proc shows. */
@@ -121,6 +173,8 @@ int meter_read(struct meter *m)
 	if (first_managed < 0)
 		first_managed = r.managed;
 	m->value[METER_FREE] = r.free + r.pcp + first_managed - r.managed;
+	if (read_hkids(&m->value[METER_HKIDS]))
+		m->value[METER_HKIDS] = 0;
 	m->value[METER_FILE] = r.file;
 	m->value[METER_UNEVICTABLE] = r.unevictable;
 	m->value[METER_PAGE_TABLES] = r.page_tables + r.sec_page_tables;
@@ -159,7 +213,7 @@ int meter_check_back(const struct meter *before, enum meter_counter which,
 		settle_done(&s);
 		return 0;
 	}
-	finding_set(f, "counter", "%s is off by %lld pages, more than %llu: it was %lld and is %lld",
+	finding_set(f, "counter", "%s is off by %lld, more than %llu: it was %lld and is %lld",
 		    meter_name(which), off, tolerance, before->value[which],
 		    now.value[which]);
 	f->waited_ms = settle_ms(&s);

@@ -15,6 +15,7 @@
 
 #include <linux/capability.h>
 
+#include "emulator.h"
 #include "folio.h"
 #include "guest.h"
 #include "need.h"
@@ -178,6 +179,7 @@ const char *need_why_not(unsigned int needs)
 		{ NEED_KPAGE,	 need_kpage },
 		{ NEED_PAGEMAP,	 need_pagemap },
 		{ NEED_NUMA,	 need_numa },
+		{ NEED_EMULATOR, emulator_why_not },
 	};
 	static char reasons[REASONS_MAX];
 	const char *why;

@@ -18,12 +18,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "emulator.h"
 #include "kmsg.h"
 #include "settle.h"
 #include "supervise.h"
 
 #define KILL_MS		5000	/* how long a killed process may take to die */
 #define LOG_LINES	40	/* kernel log lines shown with a failure */
+#define TD_MS		2000	/* how long a TD may outlive all processes that had it */
 
 /* What the processes of a case tell their supervisor. */
 struct told {
@@ -31,6 +33,7 @@ struct told {
 	bool failed, broken;
 	char reason[512];	/* of the first check that failed or was broken */
 	char skip[1024];
+	char kmsg[64];		/* what kmsg_judge() will name, as the case says */
 };
 
 static struct {
@@ -111,6 +114,11 @@ bool supervise_has_failed(void)
 void supervise_skip(const char *reason)
 {
 	snprintf(shared->told.skip, sizeof(shared->told.skip), "%s", reason);
+}
+
+void supervise_expect_kmsg(const char *what)
+{
+	snprintf(shared->told.kmsg, sizeof(shared->told.kmsg), "%s", what);
 }
 
 static unsigned int ms_since(const struct timespec *start)
@@ -217,6 +225,8 @@ static int read_log(struct kmsg *log, bool show_all, char *first_bad, size_t len
 	char *lines[LOG_LINES] = {};
 	unsigned int nr = 0, i;
 	const char *line, *what;
+	const char *expected = shared->told.kmsg;
+	bool seen = !*expected;
 	struct finding f;
 	int bad = 0, ret;
 
@@ -226,9 +236,19 @@ static int read_log(struct kmsg *log, bool show_all, char *first_bad, size_t len
 		free(lines[nr % LOG_LINES]);
 		lines[nr++ % LOG_LINES] = strdup(line);
 		what = ret == 1 ? kmsg_judge(line) : NULL;
+		if (what && !strcmp(what, expected)) {
+			seen = true;
+			continue;
+		}
 		if (!what)
 			continue;
 		finding_set(&f, "kmsg", "%s in the kernel log: %s", what, line);
+		if (!bad++)
+			snprintf(first_bad, len, "%s", f.text);
+		finding_record(&f, "kernel log");
+	}
+	if (!seen) {
+		finding_set(&f, "kmsg", "no line in the kernel log that tells of \"%s\"", expected);
 		if (!bad++)
 			snprintf(first_bad, len, "%s", f.text);
 		finding_record(&f, "kernel log");
@@ -240,6 +260,61 @@ static int read_log(struct kmsg *log, bool show_all, char *first_bad, size_t len
 	for (i = 0; i < LOG_LINES; i++)
 		free(lines[i]);
 	return bad;
+}
+
+/* ---- The emulated machine: what its sanitizer says ---- */
+
+struct reports {
+	int nr;
+	char *first;
+	size_t len;
+};
+
+static void take_report(void *ctx, const struct finding *f, const char *json)
+{
+	struct reports *r = ctx;
+
+	if (!r->nr++)
+		snprintf(r->first, r->len, "%s: %s", f->invariant, f->text);
+	fprintf(stderr, "# sanitizer: %s\n", json);
+	finding_record(f, "sanitizer");
+}
+
+static void ignore_report(void *ctx, const struct finding *f, const char *json)
+{
+	(void)ctx;
+	(void)f;
+	fprintf(stderr, "# sanitizer, before this case: %s\n", json);
+}
+
+/* Start with no injection of others, and none of their reports. */
+static void begin_emulator(void)
+{
+	if (emulator_why_not())
+		return;
+	emulator_reset();
+	emulator_reports(ignore_report, NULL);
+}
+
+/*
+ * All processes of the case are gone, and so must be its TDs, though the kernel may
+ * need a moment.  Returns how many reports fail it.
+ */
+static int end_emulator(char *first_bad, size_t len)
+{
+	struct reports r = { .first = first_bad, .len = len };
+	struct timespec start;
+	unsigned int tds;
+
+	if (emulator_why_not())
+		return 0;
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	emulator_reset();
+	while (!emulator_tds(&tds) && tds && ms_since(&start) < TD_MS)
+		usleep(1000);
+	emulator_ask(NULL, "sanitizer idle");
+	emulator_reports(take_report, &r);
+	return r.nr;
 }
 
 static void send_verdict(const char *name, const struct supervised *s)
@@ -319,11 +394,11 @@ void supervise(const char *name, unsigned int seconds,
 {
 	const char *env = getenv("SEPT_TIMEOUT");
 	bool in_time, immortal = false;
-	char bad_line[400] = "";
+	char bad_line[400] = "", bad_report[400] = "";
 	struct timespec begin;
 	struct told outer;
 	struct kmsg *log;
-	int status = 0, bad, left, err;
+	int status = 0, bad, reports, left, err;
 	pid_t child;
 
 	if (env && atoi(env) > 0)
@@ -347,6 +422,7 @@ void supervise(const char *name, unsigned int seconds,
 		goto out;
 	}
 
+	begin_emulator();
 	clock_gettime(CLOCK_MONOTONIC, &begin);
 	child = start(body, arg);
 	if (child < 0) {
@@ -365,6 +441,7 @@ void supervise(const char *name, unsigned int seconds,
 	out->checks = shared->told.checks;
 	out->settle_ms = settle_longest_ms();
 
+	reports = end_emulator(bad_report, sizeof(bad_report));
 	bad = read_log(log, !in_time || shared->told.failed || WIFSIGNALED(status),
 		       bad_line, sizeof(bad_line));
 
@@ -383,6 +460,8 @@ void supervise(const char *name, unsigned int seconds,
 	else if (WEXITSTATUS(status) != SUPERVISE_PASS &&
 		 WEXITSTATUS(status) != SUPERVISE_SKIP)
 		decide(out, VERDICT_FAIL, "ended with status %d", WEXITSTATUS(status));
+	else if (reports)
+		decide(out, VERDICT_FAIL, "%s", bad_report);
 	else if (bad)
 		decide(out, VERDICT_FAIL, "%s", bad_line);
 	else if (WEXITSTATUS(status) == SUPERVISE_SKIP && !shared->told.skip[0])

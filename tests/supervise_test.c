@@ -228,6 +228,45 @@ TEST_F(supervise_test, fails_a_case_during_which_the_kernel_warned)
 	ASSERT_EQ(VERDICT_PASS, self->s.verdict);
 }
 
+static int provokes_a_warning(void *arg)
+{
+	supervise_expect_kmsg("WARN");
+	return warns(arg);
+}
+
+static int only_announces_a_warning(void *arg)
+{
+	supervise_expect_kmsg("WARN");
+	return passes(arg);
+}
+
+static int provokes_another(void *arg)
+{
+	supervise_expect_kmsg("hung task");
+	return warns(arg);
+}
+
+TEST_F(supervise_test, lets_a_case_provoke_what_it_announces)
+{
+	snprintf(self->log, sizeof(self->log), "/tmp/supervise_test.%d", getpid());
+	close(open(self->log, O_WRONLY | O_CREAT, 0600));
+	setenv("SEPT_KMSG", self->log, 1);
+	supervise("a.b.c", 5, provokes_a_warning, self->log, &self->s);
+	ASSERT_EQ(VERDICT_PASS, self->s.verdict);
+
+	/* Then it has to come, and nothing else. */
+	supervise("a.b.c", 5, only_announces_a_warning, self->log, &self->s);
+	ASSERT_EQ(VERDICT_FAIL, self->s.verdict);
+	ASSERT_NE(NULL, strstr(self->s.reason, "no line in the kernel log"));
+	supervise("a.b.c", 5, provokes_another, self->log, &self->s);
+	ASSERT_EQ(VERDICT_FAIL, self->s.verdict);
+	ASSERT_NE(NULL, strstr(self->s.reason, "kvm_gmem_migrate_folio"));
+
+	/* And the next case has announced nothing. */
+	supervise("a.b.c", 5, warns, self->log, &self->s);
+	ASSERT_EQ(VERDICT_FAIL, self->s.verdict);
+}
+
 TEST_F(supervise_test, does_not_run_a_case_whose_log_it_cannot_watch)
 {
 	setenv("SEPT_KMSG", "/nonexistent/kmsg", 1);
