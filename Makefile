@@ -14,6 +14,7 @@
 
 O	?= build
 CLANG	?= clang
+OBJCOPY	?= objcopy
 BPFTOOL	?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
 
 ifneq ($(filter-out check clean help,$(or $(MAKECMDGOALS),all)),)
@@ -30,7 +31,8 @@ KVM	:= $(SELFTESTS)/kvm
 
 TESTS	:= $(patsubst tdx_sept_tests/%.c,%,$(wildcard tdx_sept_tests/*.c))
 TOOLS	:= $(patsubst scripts/%.c,%,$(wildcard scripts/*.c))
-LIB	:= $(filter-out %.bpf,$(patsubst lib/%.c,%,$(wildcard lib/*.c)))
+# What runs in the kernel or in a TD is built on its own.
+LIB	:= $(filter-out %.bpf td_payload,$(patsubst lib/%.c,%,$(wildcard lib/*.c)))
 # All of libkvm but assert.c, whose place lib/test_assert.c takes.
 LIBKVM	:= $(filter-out assert,$(patsubst $(KVM)/lib/%.c,%,$(wildcard $(KVM)/lib/*.c $(KVM)/lib/x86/*.c)))
 
@@ -64,15 +66,27 @@ HARNESS	:= -Wno-unused-function -Wno-sign-compare
 # The files of ours that use libkvm; all others know the kernel by its UAPI.
 USES_KVM := guest test_assert
 
-all: $(TESTS:%=$(O)/bin/tests/%) $(TOOLS:%=$(O)/bin/%)
+all: $(TESTS:%=$(O)/bin/tests/%) $(TOOLS:%=$(O)/bin/%) $(O)/bin/seamcalls
 
 $(O)/bin/tests/%: $(O)/tdx_sept_tests/%.o $(O)/libsept.a $(O)/libkvm.a
 	@mkdir -p $(@D)
 	$(CC) $(LINK) -o $@ $^ $(LIBS)
 
+# Too long for one file.
+$(O)/bin/runner: $(O)/scripts/runner/summary.o
+
 $(TOOLS:%=$(O)/bin/%): $(O)/bin/%: $(O)/scripts/%.o $(O)/libsept.a $(O)/libkvm.a
 	@mkdir -p $(@D)
-	$(CC) $(LINK) -o $@ $^ $(LIBS)
+	$(CC) $(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
+
+# Reads the emulated machine's traces of SEAMCALLs.
+SEAMCALLS := $(addprefix emulator/,trace/seamcalls.c trace/trace.c trace/leaves.c \
+	     tdx_module/status.c)
+
+$(O)/bin/seamcalls: $(SEAMCALLS) $(wildcard emulator/trace/*.h emulator/tdx_module/*.h) $(O)/inputs
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -D_GNU_SOURCE -O2 -g $(WARN) -Wno-missing-field-initializers $(LINK) \
+		-o $@ $(SEAMCALLS) -lnettle
 
 $(O)/tdx_sept_tests/%.o: tdx_sept_tests/%.c $(O)/inputs
 	@mkdir -p $(@D)
@@ -91,10 +105,11 @@ $(O)/tests/%.o: tests/%.c $(O)/inputs
 	@mkdir -p $(@D)
 	$(CC) $(OURS) -isystem $(SELFTESTS) $(HARNESS) -c $< -o $@
 
-bench: $(O)/bench
+bench: $(O)/bench $(O)/bench_td
 	tests/bench.sh $(O)
+	tests/bench_emulated.sh $(O)
 
-$(O)/bench: $(O)/tests/bench.o $(O)/libsept.a $(O)/libkvm.a
+$(O)/bench $(O)/bench_td: $(O)/%: $(O)/tests/%.o $(O)/libsept.a $(O)/libkvm.a
 	$(CC) $(LINK) -o $@ $^ $(LIBS)
 
 $(O)/scripts/%.o: scripts/%.c $(O)/inputs
@@ -112,6 +127,28 @@ $(O)/lib/%.o: lib/%.c $(O)/inputs | $(O)/folio_bpf.skel.h
 $(O)/libsept.a: $(LIB:%=$(O)/lib/%.o)
 	rm -f $@
 	ar rcs $@ $^
+
+# What TDs run: a flat image, for a place just below 4G that nothing else knows of.
+# Traps may come anywhere, so no red zone; and the TD's vector state is nobody's.
+PAYLOAD	:= -std=gnu11 -O2 $(WARN) -Iinclude -isystem $(LINUX)/usr/include -MMD -MP \
+	   -ffreestanding -fpie -mno-red-zone -mgeneral-regs-only -fno-stack-protector \
+	   -fcf-protection=none -fno-asynchronous-unwind-tables -fno-strict-aliasing
+
+$(O)/lib/td_payload.o: lib/td_payload.c $(O)/inputs
+	@mkdir -p $(@D)
+	$(CC) $(PAYLOAD) -c $< -o $@
+
+$(O)/lib/td_payload_start.o: lib/td_payload.S $(O)/inputs
+	@mkdir -p $(@D)
+	$(CC) $(PAYLOAD) -c $< -o $@
+
+$(O)/td_payload.bin: lib/td_payload.ld $(O)/lib/td_payload_start.o $(O)/lib/td_payload.o
+	$(LD) -static --no-warn-rwx-segments --fatal-warnings -T $^ -o $@.elf
+	$(OBJCOPY) -O binary -j .image $@.elf $@
+	rm $@.elf
+
+$(O)/lib/td.o: $(O)/td_payload.bin
+$(O)/lib/td.o: OURS += -Wa,-I$(O)
 
 # Named by what it is, not by its file: bpftool puts the name into symbols.
 $(O)/folio_bpf.bpf.o: lib/folio_bpf.bpf.c lib/folio_bpf.bpf.h $(O)/inputs

@@ -33,6 +33,8 @@ enum guest_type {
 #define GUEST_SLOT	10		/* its memory slot */
 
 struct guest;
+struct td;
+struct td_plan;
 
 /* "default", "sw_protected" or "tdx". */
 const char *guest_type_name(enum guest_type type);
@@ -60,6 +62,9 @@ const char *guest_why_not(enum guest_type type);
  */
 int guest_create(struct guest **out, enum guest_type type, __u64 nr);
 
+/* As guest_create(), but a TD made to a plan, which td.h describes. */
+int guest_create_td(struct guest **out, const struct td_plan *plan, __u64 nr);
+
 /* As guest_create(), but leave the guest_memfd unbound and make no vCPU. */
 int guest_create_unbound(struct guest **out, enum guest_type type, __u64 nr);
 
@@ -84,6 +89,16 @@ bool guest_mappable(const struct guest *g);
 
 /* Whether the VM tells private from shared memory (guest_set_private()). */
 bool guest_has_private(const struct guest *g);
+
+/*
+ * Whether private pages lose their contents when KVM takes them from the guest's
+ * page tables, by a conversion or with the slot.  A TD has to accept them anew
+ * then, and finds zeroes.
+ */
+bool guest_forgets_unmapped(const struct guest *g);
+
+/* Its TD, for td.h; NULL for other VM types. */
+struct td *guest_td(const struct guest *g);
 
 /*
  * Close one part, for the tests of closing orders.  Idempotent.  With the
@@ -132,6 +147,14 @@ int guest_verify(struct guest *g, __u64 first, __u64 nr, __u64 pattern);
 
 /* Let the vCPU read them; -EILSEQ if a byte of them is not zero. */
 int guest_verify_zero(struct guest *g, __u64 first, __u64 nr);
+
+/**
+ * guest_verify_unmapped() - let the vCPU read pages that KVM had unmapped meanwhile
+ *
+ * As guest_verify(); but a guest that forgets such pages must find them zeroed
+ * (guest_forgets_unmapped()).
+ */
+int guest_verify_unmapped(struct guest *g, __u64 first, __u64 nr, __u64 pattern);
 
 /**
  * guest_touch_maps() - user mappings that a page has when only the vCPU touched it

@@ -5,10 +5,11 @@
  * All else is common, and done by plain system calls, so that an error comes
  * back as -errno where libkvm would end the process.
  *
- * The guest's own code and page tables live in libkvm's memory slot 0, ordinary
- * anonymous memory below GUEST_GPA; nothing of them is in the guest_memfd.  Its
- * page tables map what is asked for on first use, one to one and by 2M, so that
- * a sparse file of a terabyte costs a few pages of them.
+ * A TD is made and run by td.c.  In the others the guest's own code and page
+ * tables live in libkvm's memory slot 0, ordinary anonymous memory below GUEST_GPA;
+ * nothing of them is in the guest_memfd.  Its page tables map what is asked for on
+ * first use, one to one and by 2M, so that a sparse file of a terabyte costs a few
+ * pages of them.
  */
 #include <sys/mman.h>
 
@@ -18,6 +19,7 @@
 #include "gmem.h"
 #include "guest.h"
 #include "need.h"
+#include "td.h"
 
 #define PAGE_BYTES	4096ull
 #define REGION_BYTES	(2ull << 20)	/* what one guest page-table entry maps */
@@ -49,9 +51,10 @@ struct guest_ops {
 	unsigned long vm_type;		/* KVM_X86_*_VM */
 	u64 gmem_flags;
 	bool has_private;
-	/* Adds reasons to @buf; none, and the two below are there. */
+	/* Adds reasons to @buf; none, and those below can be called. */
 	void (*why_not)(const struct guest_ops *ops, int kvm_fd, char *buf, size_t len);
 	int (*create_vm)(struct guest *g, bool with_vcpu);
+	void (*close_vm)(struct guest *g);
 	int (*run)(struct guest *g, const struct guest_order *order);
 };
 
@@ -59,12 +62,14 @@ struct guest {
 	const struct guest_ops *ops;
 	enum guest_type type;
 	u64 nr;
-	int gmem;
-	struct kvm_vm *vm;
-	struct kvm_vcpu *vcpu;
+	int gmem, vm, vcpu;		/* descriptors, -1 if closed or not there */
+	struct td *td;			/* of TDs */
+	struct kvm_vm *kvm_vm;		/* of all others, as the next two */
+	struct kvm_vcpu *kvm_vcpu;
 	u64 stack;			/* of the vCPU, before its first step */
 	void *shared;			/* backs shared pages, see guest_shared() */
 	u64 slot_first, slot_gpa;	/* where GUEST_SLOT is, or was last */
+	const struct td_plan *plan;	/* of a TD; borrowed, to make it */
 	struct guest_fault fault;
 };
 
@@ -169,24 +174,41 @@ static void plain_why_not(const struct guest_ops *ops, int kvm_fd, char *buf, si
 
 static int plain_create_vm(struct guest *g, bool with_vcpu)
 {
+	static bool libkvm_ready;
 	struct vm_shape shape = VM_SHAPE_DEFAULT;
 	char *name = program_invocation_name;
 	struct kvm_regs regs;
 
+	/* Its constructor would end a program that only wants to list its cases. */
+	if (!libkvm_ready) {
+		kvm_selftest_arch_init();
+		libkvm_ready = true;
+	}
+
 	shape.type = g->ops->vm_type;
 	if (!with_vcpu) {
-		g->vm = ____vm_create(shape);
+		g->kvm_vm = ____vm_create(shape);
+		g->vm = g->kvm_vm->fd;
 		return 0;
 	}
 
 	/* libkvm loads the program from there, wherever the caller has found it. */
 	program_invocation_name = "/proc/self/exe";
-	g->vm = __vm_create_shape_with_one_vcpu(shape, &g->vcpu, EXTRA_PAGES, guest_code);
+	g->kvm_vm = __vm_create_shape_with_one_vcpu(shape, &g->kvm_vcpu, EXTRA_PAGES, guest_code);
 	program_invocation_name = name;
+	g->vm = g->kvm_vm->fd;
+	g->vcpu = g->kvm_vcpu->fd;
 
-	vcpu_regs_get(g->vcpu, &regs);
+	vcpu_regs_get(g->kvm_vcpu, &regs);
 	g->stack = regs.rsp;
 	return 0;
+}
+
+static void plain_close_vm(struct guest *g)
+{
+	kvm_vm_free(g->kvm_vm);
+	g->kvm_vm = NULL;
+	g->kvm_vcpu = NULL;
 }
 
 static void plain_map(struct guest *g, u64 gva, u64 nr)
@@ -194,14 +216,14 @@ static void plain_map(struct guest *g, u64 gva, u64 nr)
 	u64 end = gva + nr * PAGE_BYTES;
 
 	for (gva &= ~(REGION_BYTES - 1); gva < end; gva += REGION_BYTES) {
-		if (!sparsebit_is_set(g->vm->vpages_mapped, gva / PAGE_BYTES))
-			virt_map_level(g->vm, gva, gva, REGION_BYTES, PG_LEVEL_2M);
+		if (!sparsebit_is_set(g->kvm_vm->vpages_mapped, gva / PAGE_BYTES))
+			virt_map_level(g->kvm_vm, gva, gva, REGION_BYTES, PG_LEVEL_2M);
 	}
 }
 
 static int plain_run(struct guest *g, const struct guest_order *order)
 {
-	struct kvm_run *run = g->vcpu->run;
+	struct kvm_run *run = g->kvm_vcpu->run;
 	struct kvm_regs regs = {
 		.rip = (u64)guest_code,
 		.rsp = g->stack,
@@ -217,10 +239,10 @@ static int plain_run(struct guest *g, const struct guest_order *order)
 	plain_map(g, order->gva, order->nr);
 
 	/* From the start each time: the last run may have stopped anywhere. */
-	if (__vcpu_ioctl(g->vcpu, KVM_SET_REGS, &regs))
+	if (__vcpu_ioctl(g->kvm_vcpu, KVM_SET_REGS, &regs))
 		return -errno;
 	do {
-		rc = __vcpu_run(g->vcpu);
+		rc = __vcpu_run(g->kvm_vcpu);
 	} while (rc && (errno == EINTR || errno == EAGAIN));
 
 	g->fault.exit_reason = run->exit_reason;
@@ -235,12 +257,12 @@ static int plain_run(struct guest *g, const struct guest_order *order)
 
 	/* Let KVM finish what it has begun, lest that hit the next run. */
 	run->immediate_exit = 1;
-	__vcpu_run(g->vcpu);
+	__vcpu_run(g->kvm_vcpu);
 	run->immediate_exit = 0;
 
 	if (!done)
 		return -EIO;
-	if (__vcpu_ioctl(g->vcpu, KVM_GET_REGS, &regs))
+	if (__vcpu_ioctl(g->kvm_vcpu, KVM_GET_REGS, &regs))
 		return -errno;
 	return regs.rbx == GUEST_ALL_GOOD ? 0 : -EILSEQ;
 }
@@ -257,7 +279,7 @@ static void tdx_why_not(const struct guest_ops *ops, int kvm_fd, char *buf, size
 	int fd;
 
 	if (types > 0 && types & BIT(ops->vm_type)) {
-		say(buf, len, "TD creation is not part of this library yet");
+		plain_why_not(ops, kvm_fd, buf, len);
 		return;
 	}
 
@@ -278,6 +300,79 @@ static void tdx_why_not(const struct guest_ops *ops, int kvm_fd, char *buf, size
 		    value);
 }
 
+/*
+ * Private pages may be taken away at any time: the payload accepts them anew when
+ * a touch raises #VE, for which ATTRIBUTES.SEPT_VE_DISABLE has to be off.
+ */
+static int tdx_create_vm(struct guest *g, bool with_vcpu)
+{
+	static const struct td_plan usual;
+	int err;
+
+	err = with_vcpu ? td_create(&g->td, g->plan ?: &usual) : td_open(&g->td);
+	if (err)
+		return err;
+	g->vm = td_vm(g->td);
+	g->vcpu = td_vcpu(g->td, 0);
+	return 0;
+}
+
+static void tdx_close_vm(struct guest *g)
+{
+	unsigned int i;
+
+	if (!g->td)
+		return;
+	for (i = 0; i < TD_MAX_VCPUS; i++)
+		td_close_vcpu(g->td, i);
+	td_close_vm(g->td);
+	td_close_payload(g->td);
+}
+
+static int tdx_run(struct guest *g, const struct guest_order *order)
+{
+	static const enum td_op ops[] = {
+		[OP_WRITE]		= TD_OP_WRITE,
+		[OP_VERIFY]		= TD_OP_VERIFY,
+		[OP_VERIFY_ZERO]	= TD_OP_VERIFY_ZERO,
+	};
+	struct td_mailbox todo;
+	struct kvm_run *run = td_run(g->td, 0);
+	char what[160];
+	__u64 done, nr;
+	int rc = 0;
+
+	/* A TD sees private and shared memory at different addresses. */
+	for (done = 0; done < order->nr && !rc; done += nr) {
+		nr = order->nr - done;
+		todo = (struct td_mailbox) {
+			.op = ops[order->op],
+			.gpa = order->gva + done * PAGE_BYTES,
+			.flags = td_is_private(g->td, order->gva + done * PAGE_BYTES, &nr) ?
+				 0 : TD_SHARED,
+			.nr = nr,
+			.pattern = order->pattern + done,
+		};
+		rc = td_order(g->td, 0, &todo);
+		while (rc == -EINTR)
+			rc = td_resume(g->td, 0, &todo);
+	}
+	if (!rc || rc == -EILSEQ)
+		return rc;
+
+	g->fault.exit_reason = run->exit_reason;
+	g->fault.err = td_run_errno(g->td, 0);
+	if (run->exit_reason == KVM_EXIT_MEMORY_FAULT) {
+		g->fault.gpa = run->memory_fault.gpa;
+		g->fault.flags = run->memory_fault.flags;
+	}
+	if (g->fault.err || run->exit_reason == KVM_EXIT_MEMORY_FAULT)
+		return -EFAULT;
+	td_describe(g->td, 0, rc, what, sizeof(what));
+	fprintf(stderr, "# TD: %s: %s\n", strerror(-rc), what);
+	return -EIO;
+}
+
 static const struct guest_ops guest_types[GUEST_NR_TYPES] = {
 	[GUEST_DEFAULT] = {
 		.name		= "default",
@@ -285,6 +380,7 @@ static const struct guest_ops guest_types[GUEST_NR_TYPES] = {
 		.gmem_flags	= GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED,
 		.why_not	= plain_why_not,
 		.create_vm	= plain_create_vm,
+		.close_vm	= plain_close_vm,
 		.run		= plain_run,
 	},
 	[GUEST_SW_PROTECTED] = {
@@ -293,6 +389,7 @@ static const struct guest_ops guest_types[GUEST_NR_TYPES] = {
 		.has_private	= true,
 		.why_not	= plain_why_not,
 		.create_vm	= plain_create_vm,
+		.close_vm	= plain_close_vm,
 		.run		= plain_run,
 	},
 	[GUEST_TDX] = {
@@ -300,6 +397,9 @@ static const struct guest_ops guest_types[GUEST_NR_TYPES] = {
 		.vm_type	= KVM_X86_TDX_VM,
 		.has_private	= true,
 		.why_not	= tdx_why_not,
+		.create_vm	= tdx_create_vm,
+		.close_vm	= tdx_close_vm,
+		.run		= tdx_run,
 	},
 };
 
@@ -327,9 +427,9 @@ const char *guest_why_not(enum guest_type type)
 	return *why ? why : NULL;
 }
 
-static int guest_create_any(struct guest **out, enum guest_type type, u64 nr, bool bound)
+static int guest_create_any(struct guest **out, enum guest_type type, u64 nr, bool bound,
+			    const struct td_plan *plan)
 {
-	static bool libkvm_ready;
 	struct guest *g;
 	int err;
 
@@ -339,25 +439,22 @@ static int guest_create_any(struct guest **out, enum guest_type type, u64 nr, bo
 	if (guest_why_not(type))
 		return -ENODEV;
 
-	/* Its constructor would end a program that only wants to list its cases. */
-	if (!libkvm_ready) {
-		kvm_selftest_arch_init();
-		libkvm_ready = true;
-	}
-
 	g = calloc(1, sizeof(*g));
 	if (!g)
 		return -ENOMEM;
 	g->ops = &guest_types[type];
 	g->type = type;
 	g->nr = nr;
+	g->plan = plan;
 	g->gmem = -1;
+	g->vm = -1;
+	g->vcpu = -1;
 	g->slot_gpa = GUEST_GPA;
 
 	err = g->ops->create_vm(g, bound);
 	if (err)
 		goto err;
-	g->gmem = gmem_create(g->vm->fd, nr, g->ops->gmem_flags);
+	g->gmem = gmem_create(g->vm, nr, g->ops->gmem_flags);
 	if (g->gmem < 0) {
 		err = g->gmem;
 		goto err;
@@ -389,12 +486,17 @@ err:
 
 int guest_create(struct guest **out, enum guest_type type, __u64 nr)
 {
-	return guest_create_any(out, type, nr, true);
+	return guest_create_any(out, type, nr, true, NULL);
 }
 
 int guest_create_unbound(struct guest **out, enum guest_type type, __u64 nr)
 {
-	return guest_create_any(out, type, nr, false);
+	return guest_create_any(out, type, nr, false, NULL);
+}
+
+int guest_create_td(struct guest **out, const struct td_plan *plan, __u64 nr)
+{
+	return guest_create_any(out, GUEST_TDX, nr, true, plan);
 }
 
 void guest_destroy(struct guest *g)
@@ -403,6 +505,7 @@ void guest_destroy(struct guest *g)
 		return;
 	guest_close_vm(g);
 	guest_close_gmem(g);
+	td_close(g->td);
 	if (g->shared)
 		munmap(g->shared, g->nr * PAGE_BYTES);
 	free(g);
@@ -415,12 +518,12 @@ int guest_gmem(const struct guest *g)
 
 int guest_vm(const struct guest *g)
 {
-	return g->vm ? g->vm->fd : -1;
+	return g->vm;
 }
 
 int guest_vcpu(const struct guest *g)
 {
-	return g->vcpu ? g->vcpu->fd : -1;
+	return g->vcpu;
 }
 
 enum guest_type guest_type(const struct guest *g)
@@ -441,6 +544,16 @@ bool guest_mappable(const struct guest *g)
 bool guest_has_private(const struct guest *g)
 {
 	return g->ops->has_private;
+}
+
+bool guest_forgets_unmapped(const struct guest *g)
+{
+	return g->td;
+}
+
+struct td *guest_td(const struct guest *g)
+{
+	return g->td;
 }
 
 int guest_close_gmem(struct guest *g)
@@ -464,9 +577,9 @@ int guest_close_gmem(struct guest *g)
 
 int guest_close_vm(struct guest *g)
 {
-	kvm_vm_free(g->vm);
-	g->vm = NULL;
-	g->vcpu = NULL;
+	g->ops->close_vm(g);
+	g->vm = -1;
+	g->vcpu = -1;
 	return 0;
 }
 
@@ -484,9 +597,9 @@ static int guest_set_slot(struct guest *g, unsigned int slot, u64 gpa, u64 nr,
 		.guest_memfd = gmem,
 	};
 
-	if (!g->vm)
+	if (g->vm < 0)
 		return -EBADF;
-	return __vm_ioctl(g->vm, KVM_SET_USER_MEMORY_REGION2, &region) ? -errno : 0;
+	return ioctl(g->vm, KVM_SET_USER_MEMORY_REGION2, &region) ? -errno : 0;
 }
 
 int guest_bind(struct guest *g, unsigned int slot, __u64 first, __u64 nr, __u64 gpa)
@@ -531,7 +644,7 @@ static int guest_run(struct guest *g, enum guest_op op, u64 first, u64 nr, u64 p
 		.pattern = pattern + first,
 	};
 
-	if (!g->vcpu)
+	if (g->vcpu < 0)
 		return -EBADF;
 	memset(&g->fault, 0, sizeof(g->fault));
 	return g->ops->run(g, &order);
@@ -552,6 +665,12 @@ int guest_verify_zero(struct guest *g, __u64 first, __u64 nr)
 	return guest_run(g, OP_VERIFY_ZERO, first, nr, 0);
 }
 
+int guest_verify_unmapped(struct guest *g, __u64 first, __u64 nr, __u64 pattern)
+{
+	return guest_forgets_unmapped(g) ? guest_verify_zero(g, first, nr) :
+					   guest_verify(g, first, nr, pattern);
+}
+
 int guest_touch_maps(struct guest *g)
 {
 	struct guest_order order = {
@@ -565,14 +684,14 @@ int guest_touch_maps(struct guest *g)
 
 	if (!guest_mappable(g))
 		return 0;
-	if (!g->vcpu)
+	if (g->vcpu < 0)
 		return -EBADF;
 
 	/* A file and an address that have nothing to do with each other. */
 	addr = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (addr == MAP_FAILED)
 		return -errno;
-	gmem = gmem_create(g->vm->fd, 1, g->ops->gmem_flags);
+	gmem = gmem_create(g->vm, 1, g->ops->gmem_flags);
 	err = gmem < 0 ? gmem : guest_set_slot(g, PROBE_SLOT, PROBE_GPA, 1, addr, gmem, 0);
 	if (!err) {
 		err = g->ops->run(g, &order) ?: guest_unbind(g, PROBE_SLOT);
@@ -595,9 +714,11 @@ int guest_set_private(struct guest *g, __u64 first, __u64 nr, bool private)
 
 	if (!g->ops->has_private)
 		return -EOPNOTSUPP;
-	if (!g->vm)
+	if (g->vm < 0)
 		return -EBADF;
-	return __vm_ioctl(g->vm, KVM_SET_MEMORY_ATTRIBUTES, &attributes) ? -errno : 0;
+	if (ioctl(g->vm, KVM_SET_MEMORY_ATTRIBUTES, &attributes))
+		return -errno;
+	return g->td ? td_note_private(g->td, attributes.address, nr, private) : 0;
 }
 
 int guest_prefault(struct guest *g, __u64 first, __u64 nr)
@@ -607,13 +728,13 @@ int guest_prefault(struct guest *g, __u64 first, __u64 nr)
 		.size = nr * PAGE_BYTES,
 	};
 
-	if (!g->vcpu)
+	if (g->vcpu < 0)
 		return -EBADF;
-	if (__vm_ioctl(g->vm, KVM_CHECK_EXTENSION, (void *)KVM_CAP_PRE_FAULT_MEMORY) <= 0)
+	if (ioctl(g->vm, KVM_CHECK_EXTENSION, KVM_CAP_PRE_FAULT_MEMORY) <= 0)
 		return -EOPNOTSUPP;
 	/* Each call tells in @range what is left; a signal ends it early. */
 	do {
-		if (__vcpu_ioctl(g->vcpu, KVM_PRE_FAULT_MEMORY, &range) && errno != EINTR)
+		if (ioctl(g->vcpu, KVM_PRE_FAULT_MEMORY, &range) && errno != EINTR)
 			return -errno;
 	} while (range.size);
 	return 0;

@@ -76,8 +76,9 @@ static int shared_fill(struct guest *g, __u64 first, __u64 nr, __u64 pattern)
 }
 
 /*
- * There and back again: the private pages stay where they are and what they
- * are, the guest sees the shared ones meanwhile, and its neighbours see nothing.
+ * There and back again: the private pages stay where they are and, but for a TD,
+ * what they are, the guest sees the shared ones meanwhile, and its neighbours see
+ * nothing.
  */
 #define THERE_AND_BACK(first, nr) do {					\
 	const __u64 __first = (first), __nr = (nr);			\
@@ -93,7 +94,10 @@ static int shared_fill(struct guest *g, __u64 first, __u64 nr, __u64 pattern)
 	EXPECT_UNTOUCHED(self->before, 0, NR_PAGES);			\
 									\
 	ASSERT_OK(guest_set_private(self->g, __first, __nr, true));	\
-	EXPECT_OK(guest_verify(self->g, 0, NR_PAGES, PRIVATE_DATA));	\
+	EXPECT_OK(guest_verify(self->g, 0, __first, PRIVATE_DATA));	\
+	EXPECT_OK(guest_verify_unmapped(self->g, __first, __nr, PRIVATE_DATA)); \
+	EXPECT_OK(guest_verify(self->g, __first + __nr, NR_PAGES - __first - __nr, \
+			       PRIVATE_DATA));				\
 	EXPECT_OK(shared_holds(self->g, __first, __nr, SHARED_DATA));	\
 	EXPECT_UNTOUCHED(self->before, 0, NR_PAGES);			\
 } while (0)
@@ -216,7 +220,9 @@ TEST_F(conversion, beyond_the_slot_touches_nothing)
 TEST_F(conversion, over_and_over_keeps_all_pages)
 {
 	unsigned int random = supervise_seed();
+	bool was_shared[NR_PAGES] = {};
 	__u64 first, nr;
+	bool private;
 	int i;
 
 	ASSERT_OK(guest_touch(self->g, 0, NR_PAGES, PRIVATE_DATA));
@@ -224,14 +230,26 @@ TEST_F(conversion, over_and_over_keeps_all_pages)
 	for (i = 0; i < TOGGLES; i++) {
 		first = rand_r(&random) % NR_PAGES;
 		nr = 1 + rand_r(&random) % (NR_PAGES - first);
-		if (guest_set_private(self->g, first, nr, rand_r(&random) & 1))
+		private = rand_r(&random) & 1;
+		if (guest_set_private(self->g, first, nr, private))
 			break;
+		if (!private)
+			memset(was_shared + first, true, nr);
 	}
 	ASSERT_EQ(TOGGLES, i);
 	EXPECT_UNTOUCHED(self->before, 0, NR_PAGES);
 
 	ASSERT_OK(guest_set_private(self->g, 0, NR_PAGES, true));
-	EXPECT_OK(guest_verify(self->g, 0, NR_PAGES, PRIVATE_DATA));
+	for (first = 0; first < NR_PAGES; first += nr) {
+		for (nr = 1; first + nr < NR_PAGES; nr++)
+			if (was_shared[first + nr] != was_shared[first])
+				break;
+		if (was_shared[first]) {
+			EXPECT_OK(guest_verify_unmapped(self->g, first, nr, PRIVATE_DATA));
+		} else {
+			EXPECT_OK(guest_verify(self->g, first, nr, PRIVATE_DATA));
+		}
+	}
 	EXPECT_UNTOUCHED(self->before, 0, NR_PAGES);
 }
 

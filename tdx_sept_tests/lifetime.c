@@ -200,7 +200,7 @@ TEST_F(lifetime, is_not_ended_by_deleting_the_slot)
 	EXPECT_UNTOUCHED(self->before, 0, NR_PAGES);
 
 	ASSERT_OK(guest_bind(self->g, GUEST_SLOT, 0, NR_PAGES, GUEST_GPA));
-	EXPECT_OK(guest_verify(self->g, FIRST, NR, PATTERN));
+	EXPECT_OK(guest_verify_unmapped(self->g, FIRST, NR, PATTERN));
 	EXPECT_UNTOUCHED(self->before, 0, NR_PAGES);
 }
 
@@ -214,7 +214,7 @@ TEST_F(lifetime, is_not_ended_by_moving_the_slot)
 		ASSERT_OK(guest_set_private(self->g, 0, NR_PAGES, true));
 	}
 	EXPECT_UNTOUCHED(self->before, 0, NR_PAGES);
-	EXPECT_OK(guest_verify(self->g, FIRST, NR, PATTERN));
+	EXPECT_OK(guest_verify_unmapped(self->g, FIRST, NR, PATTERN));
 	EXPECT_UNTOUCHED(self->before, 0, NR_PAGES);
 }
 
@@ -224,7 +224,7 @@ TEST_F(lifetime, is_not_ended_by_a_slot_at_another_offset)
 
 	/* The same guest addresses now show pages that are FIRST further on. */
 	ASSERT_OK(guest_move(self->g, GUEST_SLOT, FIRST, NR_PAGES - FIRST, GUEST_GPA));
-	EXPECT_OK(guest_verify(self->g, FIRST, NR, PATTERN));
+	EXPECT_OK(guest_verify_unmapped(self->g, FIRST, NR, PATTERN));
 	EXPECT_UNTOUCHED(self->before, 0, NR_PAGES);
 
 	ASSERT_OK(guest_touch(self->g, FIRST + NR, 4, PATTERN));
@@ -241,7 +241,7 @@ TEST_F(lifetime, is_shared_by_two_slots)
 	ASSERT_OK(guest_bind(self->g, GUEST_SLOT + 1, half, half, gpa));
 	ASSERT_OK(guest_bind(self->g, GUEST_SLOT, 0, half, GUEST_GPA));
 	EXPECT_UNTOUCHED(self->before, 0, NR_PAGES);
-	EXPECT_OK(guest_verify(self->g, FIRST, half - FIRST, PATTERN));
+	EXPECT_OK(guest_verify_unmapped(self->g, FIRST, half - FIRST, PATTERN));
 
 	/* A punch across both takes from both; the end of one leaves the other. */
 	ASSERT_OK(gmem_punch(self->fd, half - 4, 8));
@@ -249,7 +249,7 @@ TEST_F(lifetime, is_shared_by_two_slots)
 	EXPECT_UNTOUCHED(self->before, FIRST, half - 4 - FIRST);
 	ASSERT_OK(guest_unbind(self->g, GUEST_SLOT + 1));
 	EXPECT_OK(guest_verify_zero(self->g, half - 4, 4));
-	EXPECT_OK(guest_verify(self->g, FIRST, half - 4 - FIRST, PATTERN));
+	EXPECT_OK(guest_verify_unmapped(self->g, FIRST, half - 4 - FIRST, PATTERN));
 }
 
 /*

@@ -59,7 +59,7 @@ main() {
 	printf 'Start-up, warm, whole processes (median of 5)\n'
 	time_runs './run.sh --list' ./run.sh --list
 	time_runs 'one binary, --list' "$build/bin/tests/allocation" --list
-	time_runs './run.sh with one short case' ./run.sh --results "$results" \
+	time_runs './run.sh with one short case' ./run.sh --platform host --results "$results" \
 		allocation.default.of_one_page_creates_that_page
 }
 
