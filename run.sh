@@ -16,7 +16,10 @@ step_name=run.sh
 
 # The settings, in the order in which they are shown: each is an option
 # --like-this, a variable SEPT_LIKE_THIS and a key of configs/run.conf.
-settings=(platform vm_type repeat seed timeout settle_ms jobs results)
+settings=(
+	platform vm_type repeat seed timeout settle_ms jobs results
+	cpus memory quantum schedule_seed kernel_args sanitizer
+)
 declare -A type=(
 	[platform]='choice:auto host emulated hardware'
 	[vm_type]='choice:all default sw_protected tdx'
@@ -26,6 +29,12 @@ declare -A type=(
 	[settle_ms]=ms
 	[jobs]=jobs
 	[results]=path
+	[cpus]='count:64'
+	[memory]=megabytes
+	[quantum]='count:1000000'
+	[schedule_seed]=number
+	[kernel_args]=text
+	[sanitizer]='choice:off warn fatal'
 )
 declare -A value=(
 	[platform]=auto
@@ -36,14 +45,23 @@ declare -A value=(
 	[settle_ms]=2000
 	[jobs]=1
 	[results]=$root/results
+	[cpus]=2
+	[memory]=1024
+	[quantum]=16
+	[schedule_seed]=0
+	[kernel_args]=''
+	[sanitizer]=warn
 )
+# These are of the emulated machine alone.
+machine_settings=(cpus memory quantum schedule_seed kernel_args sanitizer)
 declare -A origin=()	# no entry: built-in
-flags=(json list show-config no-install help)
+flags=(json list trace show-config no-install help)
 
 usage() {
 	cat <<'END'
 Usage: ./run.sh [run] [OPTION...] [NAME-GLOB...]
        ./run.sh doctor [--json]
+       ./run.sh shell --platform emulated [OPTION...] [-- COMMAND...]
 
 Runs the tests whose address matches a glob, or all of them.  An address is
 file.variant.case, as --list shows it; a glob matches the whole address or its
@@ -53,9 +71,13 @@ The first run installs packages (apt), fetches a kernel source package and
 builds; all of it is kept in ${XDG_CACHE_HOME:-~/.cache}/tdx-sept-tests, and the
 next run starts at once, without a network.
 
+shell is a console in the emulated machine (Ctrl-] leaves), or one command there.
+
 What runs:
   --list              print the addresses that match, and run nothing
-  --platform WHERE    auto (default), host, hardware (real TDX) or emulated
+  --platform WHERE    host, hardware (real TDX), emulated (a machine with TDX in an
+                      emulator) or auto (default): hardware where there is real TDX,
+                      else host and then, TDs only, emulated
   --vm-type TYPE      all (default), default, sw_protected or tdx
   --repeat N          run it N times; until-fail: until a run is not green
   --jobs N            cases at the same time (default 1)
@@ -64,6 +86,18 @@ How it runs:
   --seed S            what random choices start from; default: drawn, and printed
   --timeout T         per case: 90, 90s, 2m, 1h, or own (default): each test's own
   --settle-ms MS      how long a transient reference may stay (default 2000)
+
+The emulated machine (docs/emulated.md):
+  --cpus N            processors (default 2)
+  --memory MB         memory (default 1024)
+  --kernel-args TEXT  more of its kernel's command line
+  --quantum N         instructions of a processor's turn (default 16)
+  --schedule-seed S   turns of random length, from S; default 0: all the same
+  --explore N         N interleavings, with schedule seeds made from the seed, until
+                      a case fails
+  --sanitizer MODE    off, warn (default: a report fails the case) or fatal (it also
+                      ends the machine there and then)
+  --trace             write the SEAMCALLs of each case to a file of the results
 
 What it leaves:
   --results DIR       where the results of each run go (default: results/)
@@ -77,7 +111,8 @@ And:
 
 A setting is taken from its option, else from the environment (SEPT_PLATFORM,
 SEPT_VM_TYPE, SEPT_REPEAT, SEPT_JOBS, SEPT_SEED, SEPT_TIMEOUT, SEPT_SETTLE_MS,
-SEPT_RESULTS), else from configs/run.conf.
+SEPT_RESULTS, SEPT_CPUS, SEPT_MEMORY, SEPT_QUANTUM, SEPT_SCHEDULE_SEED,
+SEPT_KERNEL_ARGS, SEPT_SANITIZER), else from configs/run.conf.
 
   SEPT_CONFIGS=DIR    another folder instead of configs/
   KSRC=DIR            build against this kernel tree (it is never written to)
@@ -87,6 +122,8 @@ Examples:
   ./run.sh doctor                       what this host can do, and what it lacks
   ./run.sh --list 'pins.*'              the cases of tdx_sept_tests/pins.c
   ./run.sh --repeat until-fail 'churn.*'
+  ./run.sh --platform emulated --jobs 2 'punch_hole.tdx.*'
+  ./run.sh --platform emulated --explore 200 churn.tdx.threads
   SEPT_SEED=0x5eed ./run.sh churn.default.threads    again, as it was
 
 Exit status:
@@ -100,7 +137,7 @@ END
 unknown_option() {
 	local name=$1
 
-	config_nearest "${name#--}" "${settings[@]//_/-}" junit "${flags[@]}"
+	config_nearest "${name#--}" "${settings[@]//_/-}" junit explore "${flags[@]}"
 	die 2 "unknown option '$name' (nearest: --$REPLY); see ./run.sh --help"
 }
 
@@ -140,7 +177,7 @@ read_settings() {
 parse() {
 	local parsed error name long
 
-	printf -v long '%s:,' "${settings[@]//_/-}" junit
+	printf -v long '%s:,' "${settings[@]//_/-}" junit explore
 	long+=$(IFS=,; echo "${flags[*]}")
 	if ! parsed=$(env -u POSIXLY_CORRECT getopt -n run.sh -o h -l "$long" -- "$@" 2>/dev/null); then
 		error=$(env -u POSIXLY_CORRECT LC_ALL=C getopt -n run.sh -o h -l "$long" -- "$@" 2>&1 >/dev/null) || :
@@ -157,6 +194,10 @@ parse() {
 		-h)	flag[help]=1 ;;
 		junit)	shift
 			junit=$1 ;;
+		explore)
+			shift
+			config_value 'count:1000000' "$1" || die 2 "--explore=$1: want $REPLY"
+			explore=$REPLY ;;
 		*)	if [[ " ${flags[*]} " == *" $name "* ]]; then
 				flag[$name]=1
 			else
@@ -168,11 +209,30 @@ parse() {
 	done
 	shift
 	case ${1-} in
-	run | doctor)
+	run | doctor | shell)
 		command=$1
 		shift ;;
 	esac
 	globs=("$@")
+}
+
+# What is said for the emulated machine is not to be ignored without a word.
+check_machine_options() {
+	local name
+
+	[[ ${value[platform]} == host || ${value[platform]} == hardware ]] || return 0
+	for name in "${machine_settings[@]}"; do
+		[[ ${origin[$name]-} != --* ]] ||
+			die 2 "${origin[$name]} is for --platform emulated, not for ${value[platform]}"
+	done
+	[[ -z $explore ]] || die 2 "--explore is for --platform emulated, not for ${value[platform]}"
+	(( ! flag[trace] )) || die 2 "--trace is for --platform emulated, not for ${value[platform]}"
+}
+
+check_shell() {
+	[[ ${value[platform]} == emulated ]] || die 2 "shell is for --platform emulated"
+	[[ ${flag[list]}${flag[json]}$junit$explore == 00 ]] ||
+		die 2 "shell runs no tests: it takes no --list, --json, --junit or --explore"
 }
 
 check_arguments() {
@@ -186,6 +246,13 @@ check_arguments() {
 		[[ -z $junit ]] || die 2 "doctor takes no --junit"
 		(( ! flag[list] )) || die 2 "doctor takes no --list"
 	fi
+	if [[ $command == shell ]]; then
+		check_shell
+		return
+	fi
+	check_machine_options
+	[[ -z $explore || -z ${origin[repeat]-} || ${value[repeat]} == 1 ]] ||
+		die 2 "--explore and --repeat exclude each other"
 	for name in "${globs[@]}"; do
 		[[ $name =~ ^[]A-Za-z0-9_.*?!^[-]+$ ]] ||
 			die 2 "'$name' cannot match any test's address; see ./run.sh --list"
@@ -204,7 +271,7 @@ show_config() {
 	local name
 
 	for name in "${settings[@]}"; do
-		printf '%-10s %-12s %s\n' "$name" "${value[$name]}" "${origin[$name]-built-in}"
+		printf '%-13s %-12s %s\n' "$name" "${value[$name]}" "${origin[$name]-built-in}"
 	done
 }
 
@@ -215,18 +282,22 @@ host_has_tdx() {
 	[[ -r $parameter && $(<"$parameter") == [Y1] ]]
 }
 
-choose_platform() {
+# Sets platforms: where to run, one after the other.
+choose_platforms() {
+	platforms=("${value[platform]}")
 	case ${value[platform]} in
-	emulated)
-		die 3 "the emulated machine is not part of this version; --platform host runs what this kernel can do" ;;
 	hardware)
 		host_has_tdx ||
 			die 3 "--platform hardware needs an initialized TDX module and kvm_intel.tdx=1; ./run.sh doctor tells what is missing" ;;
 	auto)
 		if host_has_tdx; then
-			value[platform]=hardware
+			platforms=(hardware)
+		elif (( flag[list] )); then
+			platforms=(host)	# the same cases everywhere
+		elif [[ -n $explore ]]; then
+			platforms=(emulated)
 		else
-			value[platform]=host
+			platforms=(host emulated)
 		fi ;;
 	esac
 }
@@ -250,10 +321,132 @@ prepare() {
 	cache_use "${bin%/bin}"
 }
 
+# Sets machine: the runner's options for the emulated machine.
+prepare_machine() {
+	local tools bochs kernel initramfs
+	local -a options=()
+
+	step_call "$root/emulator/bochs/build.sh" || exit
+	bochs=$REPLY
+	cache_use "$bochs"
+	step_call "$root/emulator/machine/tools.sh" || exit
+	tools=$REPLY
+	cache_use "$tools"
+	step_call "$root/emulator/machine/kernel.sh" || exit
+	kernel=$REPLY
+	cache_use "$kernel"
+	step_call "$root/emulator/machine/initramfs.sh" --bin "$bin" --agent "$tools/agent" \
+		"${options[@]}" || exit
+	initramfs=$REPLY
+	cache_use "${initramfs%/*}"
+	machine=(
+		--machine "$tools" --bochs "$bochs/bochs" --kernel "$kernel/vmlinux.boot"
+		--symbols "$kernel/vmlinux" --initramfs "$initramfs"
+		--cpus "${value[cpus]}" --memory "${value[memory]}"
+		--quantum "${value[quantum]}" --schedule-seed "${value[schedule_seed]}"
+		--kernel-args "${value[kernel_args]}" --sanitizer "${value[sanitizer]}"
+	)
+	(( ! flag[trace] )) || machine+=(--trace)
+	[[ -z $explore ]] || machine+=(--explore "$explore")
+}
+
+# A machine for one shell; it ends with this process, however that ends.
+shell() {
+	local dir tools=${machine[1]} rc=0
+	local -a start=("${machine[@]:2}") options=()
+
+	dir=$(mktemp -d)
+	step_tmp+=("$dir")
+	options=(--option "schedule_seed=${value[schedule_seed]}")
+	[[ ${value[seed]} == random ]] || options+=(--option "seed=${value[seed]}")
+	say "the machine boots"
+	"$tools/machine" start --dir "$dir" --owner $$ --bochs "${start[1]}" --kernel "${start[3]}" \
+		--initramfs "${start[7]}" --rom "$tools/rom.bin" --boot-image "$tools/boot_image" \
+		--msrs "$tools/msrs.def" --cpus "${value[cpus]}" --memory "${value[memory]}" \
+		--quantum "${value[quantum]}" --kernel-args "${value[kernel_args]}" \
+		--tdx "sanitizer=${value[sanitizer]}" --tdx "vmlinux=${start[5]}" || exit
+	if (( ${#globs[@]} )); then
+		"$tools/machine" exec --dir "$dir" "${options[@]}" -- "${globs[@]}" || rc=$?
+	else
+		say "Ctrl-] leaves"
+		"$tools/machine" shell --dir "$dir" "${options[@]}" || rc=$?
+	fi
+	"$tools/machine" stop --dir "$dir" || :	# it may have died
+	exit "$rc"
+}
+
+# runner_command PLATFORM [ARGUMENT...]: sets runner.
+runner_command() {
+	local platform=$1
+
+	shift
+	runner=(
+		"$bin/runner" --bin-dir "$bin" --results "${value[results]}"
+		--platform "$platform" --repeat "${value[repeat]}"
+		--seed "${value[seed]}" --timeout "${value[timeout]}"
+		--settle-ms "${value[settle_ms]}" --jobs "${value[jobs]}"
+		--commit "$(our_commit)" --command-line "$0$quoted"
+		--linux-origin "$tree/origin" --report "$root/scripts/report.py"
+		"${arguments[@]}"
+	)
+	[[ $platform != emulated ]] || runner+=("${machine[@]}")
+	runner+=("$@" -- "${globs[@]}")
+}
+
+# Run the runner as a child.  Sets rc.
+run_runner() {
+	local pid
+
+	# The terminal interrupts all of its processes, a kill(1) just this one.
+	trap : INT
+	"${runner[@]}" <&0 &
+	pid=$!
+	# shellcheck disable=SC2064 # it is this one
+	trap "kill -TERM $pid 2>/dev/null || :" TERM
+	rc=0
+	wait "$pid" || rc=$?
+	while kill -0 "$pid" 2>/dev/null; do
+		rc=0
+		wait "$pid" || rc=$?
+	done
+	step_init
+}
+
+# One platform after the other; the exit status is the worst.
+run_platforms() {
+	local platform rc status=4
+	local -a more=()
+
+	for platform in "${platforms[@]}"; do
+		# What the host has done on its own KVM, many times as fast, is not done again.
+		[[ $platform != emulated || ${value[vm_type]} != all ]] || more+=(--vm-type tdx)
+		runner_command "$platform" "${more[@]}"
+		run_runner
+		worse "$status" "$rc"
+		status=$REPLY
+		(( rc != 130 && rc != 143 )) || break
+		[[ -z $junit ]] || more=(--junit-append)
+	done
+	exit "$status"
+}
+
+# worse A B: sets REPLY to the exit status that two runs have together.
+worse() {
+	local status
+
+	for status in 143 130 2 1 3 0 4; do
+		if (( $1 == status || $2 == status )); then
+			REPLY=$status
+			return
+		fi
+	done
+	REPLY=$(( $1 > $2 ? $1 : $2 ))
+}
+
 main() {
-	local command=run junit='' tree bin quoted
-	local -a globs=() arguments
-	local -A flag=([json]=0 [list]=0 [show-config]=0 [no-install]=0 [help]=0)
+	local command=run junit='' explore='' tree bin quoted=''
+	local -a globs=() arguments=() machine=() platforms=() runner=()
+	local -A flag=([json]=0 [list]=0 [trace]=0 [show-config]=0 [no-install]=0 [help]=0)
 
 	parse "$@"
 	if (( flag[help] )); then
@@ -267,28 +460,28 @@ main() {
 		return
 	fi
 	if [[ $command == run ]]; then
-		choose_platform
-		(( EUID == 0 || flag[list] )) ||
-			die 3 "run it as root: page frame numbers, BPF and the kernel log are for root alone (--list and doctor are not)"
+		choose_platforms
+		[[ $EUID -eq 0 || ${flag[list]} -eq 1 || ${platforms[*]} == emulated ]] ||
+			die 3 "run it as root: page frame numbers, BPF and the kernel log are for root alone (--list, doctor and --platform emulated are not)"
 	fi
 	step_init
 	prepare
 
 	(( ! flag[json] )) || arguments+=(--json)
-	[[ $command == run ]] || exec "$bin/doctor" "${arguments[@]}"
+	[[ $command != doctor ]] || exec "$bin/doctor" "${arguments[@]}"
+	if [[ $command == shell || ( ${platforms[*]} == *emulated* && ${flag[list]} -eq 0 ) ]]; then
+		prepare_machine
+	fi
+	[[ $command != shell ]] || shell
 
-	printf -v quoted ' %q' "$@"
+	(( ! $# )) || printf -v quoted ' %q' "$@"
 	[[ ${value[timeout]} != own ]] || value[timeout]=0
 	[[ ${value[vm_type]} == all ]] || arguments+=(--vm-type "${value[vm_type]}")
 	[[ -z $junit ]] || arguments+=(--junit "$junit")
 	(( ! flag[list] )) || arguments+=(--list)
-	exec "$bin/runner" --bin-dir "$bin" --results "${value[results]}" \
-		--platform "${value[platform]}" --repeat "${value[repeat]}" \
-		--seed "${value[seed]}" --timeout "${value[timeout]}" \
-		--settle-ms "${value[settle_ms]}" --jobs "${value[jobs]}" \
-		--commit "$(our_commit)" --command-line "$0${1+$quoted}" \
-		--linux-origin "$tree/origin" --report "$root/scripts/report.py" \
-		"${arguments[@]}" -- "${globs[@]}"
+	(( ${#platforms[@]} == 1 )) || run_platforms
+	runner_command "${platforms[0]}"
+	exec "${runner[@]}"
 }
 
 main "$@"

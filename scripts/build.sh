@@ -21,7 +21,7 @@ source_files() {
 # What the sources make; build/bin may also have what older ones made.
 programs() {
 	find tdx_sept_tests -name '*.c' -printf 'tests/%f\n'
-	find scripts -name '*.c' -printf '%f\n'
+	find scripts -maxdepth 1 -name '*.c' -printf '%f\n'
 }
 
 # Without the variables of a make that called this one.

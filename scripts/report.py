@@ -3,7 +3,7 @@
 """Read the results of a run, also of one that was killed.
 
   report.py summary DIR         what became of each case, as text
-  report.py junit DIR FILE      the same as JUnit XML
+  report.py junit DIR FILE      the same as JUnit XML; --append adds it to FILE
   report.py validate PATH...    hold runs, or journals of host settings, against
                                 docs/results.schema.json
 
@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import re
+import shlex
 import sys
 import xml.etree.ElementTree as ET
 from collections import Counter
@@ -63,6 +64,7 @@ class Case:
         self.address, self.repeat, self.seed = start["case"], start["repeat"], start["seed"]
         self.verdict = "ERROR"
         self.reason = "was in flight when the run ended"
+        self.schedule = start.get("schedule_seed")
         self.seconds = 0.0
         self.ended = False
 
@@ -134,10 +136,28 @@ def printable(text):
     return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", text)
 
 
-def junit(folder, file):
+def machine(run, case):
+    """The options that make the machine of this case."""
+    if run.head["platform"] != "emulated":
+        return ""
+    told = run.head["options"]["machine"]
+    words = f' --platform emulated --schedule-seed {case.schedule} --quantum {told["quantum"]}' \
+            f' --cpus {told["cpus"]} --memory {told["memory"]} --sanitizer {told["sanitizer"]}'
+    if "kernel_args" in told:
+        words += f' --kernel-args {shlex.quote(told["kernel_args"])}'
+    return words
+
+
+def junit(folder, file, append):
     run = Run(folder)
     findings = run.findings()
-    root = ET.Element("testsuites", name="tdx-sept-tests")
+    if append:
+        try:
+            root = ET.parse(file).getroot()
+        except (OSError, ET.ParseError) as error:
+            raise Unreadable(f"cannot read {file}: {error}") from error
+    else:
+        root = ET.Element("testsuites", name="tdx-sept-tests")
     suites = {}
 
     for case in run.cases:
@@ -164,7 +184,7 @@ def junit(folder, file):
             result = ET.SubElement(element, tag, message=printable(case.reason))
             if case.verdict != "SKIP":
                 told = findings.get((case.address, case.seed), [])
-                again = f"again: ./run.sh --seed {case.seed} {case.address}"
+                again = f"again: ./run.sh --seed {case.seed}{machine(run, case)} {case.address}"
                 result.text = printable("\n".join([*told, again]))
     try:
         ET.ElementTree(root).write(file, encoding="utf-8", xml_declaration=True)
@@ -277,13 +297,14 @@ def main():
     command = commands.add_parser("junit")
     command.add_argument("folder")
     command.add_argument("file")
+    command.add_argument("--append", action="store_true")
     commands.add_parser("validate").add_argument("paths", nargs="+")
     args = parser.parse_args()
     try:
         if args.command == "summary":
             return summary(args.folder)
         if args.command == "junit":
-            return junit(args.folder, args.file)
+            return junit(args.folder, args.file, args.append)
         return validate(args.paths)
     except (Unreadable, OSError) as error:
         note(str(error))

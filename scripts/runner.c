@@ -21,7 +21,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
@@ -35,6 +34,7 @@
 #include <linux/close_range.h>
 
 #include "cases.h"
+#include "emulated.h"
 #include "env.h"
 #include "folio_bpf.h"
 #include "host.h"
@@ -42,14 +42,19 @@
 #include "kmsg.h"
 #include "results.h"
 #include "supervise.h"
+#include "runner/run.h"
 
-#define FORMAT		1	/* of the results; see docs/results.md */
 #define BACKSTOP_MS	15000	/* what a supervisor may take beyond its limit */
 #define VERDICT_MAX	65536	/* bytes of a verdict record */
 #define OUTPUT_MAX	(4 << 20) /* bytes of a case's output that are kept */
-#define LINE_LEN	2000	/* longer lines are broken */
-#define SHOWN_LINES	10	/* of a failed case's output, on the terminal */
-#define NR_VERDICTS	(VERDICT_ERROR + 1)
+/*
+ * The emulated machine has slow processors and a time of its own.  Limits are in
+ * that time, and the case's supervisor and "machine exec" see to them; the last is
+ * for a "machine exec" that does not.
+ */
+#define MACHINE_SLOWER	10		/* than what the tests' limits are made for */
+#define MACHINE_WALL	30		/* seconds of the host for one of the machine's */
+#define MACHINE_MAX_S	(12 * 3600)
 
 enum {
 	EXIT_PASSED = 0,
@@ -60,113 +65,21 @@ enum {
 	EXIT_SIGNAL = 128,	/* plus its number */
 };
 
-static struct {
-	const char *bin_dir, *results, *platform, *vm_type, *junit, *report;
-	const char *commit, *command_line, *linux_origin;
-	char **globs;
-	unsigned int nr_globs, timeout, settle_ms, jobs;
-	unsigned long long repeat, seed;
-	bool until_fail, seed_given, json, list;
-} opt = {
+struct runner_options opt = {
 	.results = "results", .commit = "unknown",
 	.settle_ms = 2000, .jobs = 1, .repeat = 1,
 };
 
-/* A test file's own folder of results. */
-struct file {
-	char *dir;
-	struct results_log tap, kmsg;
-	unsigned int nr_ended, nr_running;
-};
+struct runner run;
 
-/* A case in flight. */
-struct job {
-	struct keeper *keeper;		/* NULL: this place is free */
-	struct test_case *c;
-	unsigned long long n, repeat, seed;
-	int output, verdict;		/* read ends; -1 once closed */
-	char *record, *tap;		/* what came through them */
-	size_t record_len, tap_len, output_len, line_len;
-	FILE *record_to, *tap_to;
-	char line[LINE_LEN + 1];
-	char *shown[SHOWN_LINES];
-	unsigned int nr_lines;
-	struct timespec start;
-};
-
-/* What became of it. */
-struct outcome {
-	enum verdict verdict;
-	char *reason;
-	long long settle_ms, checks, ms;
-};
-
-/* Something to list in the summary: a case and how it did not pass. */
-struct grief {
-	const char *address;
-	enum verdict verdict;
-	char *reason;
-	unsigned long long times, seed;
-	struct grief *next;
-};
-
-static struct {
-	struct cases cases;
-	struct file *files;
-	struct job *jobs;
-	unsigned int nr_running;
-	unsigned long long next, nr_ended, nr_total;	/* nr_total 0: without end */
-	bool serial_running, orphans;
-
-	char *dir;
-	struct results_log log;
-	struct kmsg *kmsg;
-	unsigned int last_file;		/* whose kernel log lines come when nothing runs */
-	json_t *restored, *all;		/* sentences; end lines for --json */
-
-	struct utsname kernel;
-	unsigned long long count[NR_VERDICTS], settle_max;
-	struct grief *griefs;
-	struct timespec start;
-
-	int interrupted;		/* by which signal */
-	bool stop;			/* begin no more cases */
-	int broken;			/* errno that made results impossible to write */
-	bool transient;			/* a line on the terminal that will be replaced */
-	bool colour, tty;
-	int width;			/* of an address in live lines */
-	FILE *progress;
-} run;
-
-static void transient_clear(void)
-{
-	if (run.transient)
-		fputs("\r\033[K", stderr);
-	run.transient = false;
-}
-
-static void __attribute__((format(printf, 1, 2))) complain(const char *fmt, ...)
-{
-	va_list ap;
-
-	transient_clear();
-	fputs("runner: ", stderr);
-	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
-	va_end(ap);
-	fputc('\n', stderr);
-}
-
-#define die(status, ...) do { complain(__VA_ARGS__); exit(status); } while (0)
-
-static void *need(void *p)
+void *need(void *p)
 {
 	if (!p)
 		die(EXIT_ENVIRONMENT, "out of memory");
 	return p;
 }
 
-static long ms_since(const struct timespec *start)
+long ms_since(const struct timespec *start)
 {
 	struct timespec now;
 
@@ -175,7 +88,7 @@ static long ms_since(const struct timespec *start)
 	       (now.tv_nsec - start->tv_nsec) / 1000000;
 }
 
-static const char *utc_now(void)
+const char *utc_now(void)
 {
 	static char text[64];
 	struct timespec now;
@@ -188,7 +101,7 @@ static const char *utc_now(void)
 	return text;
 }
 
-static const char *hex(unsigned long long n)
+const char *hex(unsigned long long n)
 {
 	static char text[24];
 
@@ -220,7 +133,8 @@ static void check_results(int rc)
 enum {
 	OPT_BIN_DIR = 256, OPT_RESULTS, OPT_PLATFORM, OPT_VM_TYPE, OPT_REPEAT, OPT_SEED,
 	OPT_TIMEOUT, OPT_SETTLE, OPT_JOBS, OPT_JSON, OPT_JUNIT, OPT_REPORT, OPT_LIST,
-	OPT_COMMIT, OPT_COMMAND_LINE, OPT_LINUX_ORIGIN,
+	OPT_COMMIT, OPT_COMMAND_LINE, OPT_LINUX_ORIGIN, OPT_EXPLORE, OPT_ENVIRONMENT,
+	OPT_JUNIT_APPEND,
 };
 
 static const struct argp_option options[] = {
@@ -235,10 +149,13 @@ static const struct argp_option options[] = {
 	{ "jobs", OPT_JOBS, "N", 0, "Cases at once (default: 1)", 0 },
 	{ "json", OPT_JSON, NULL, 0, "One JSON document on stdout; progress goes to stderr", 0 },
 	{ "junit", OPT_JUNIT, "FILE", 0, "Also write JUnit XML (needs python3)", 0 },
+	{ "junit-append", OPT_JUNIT_APPEND, NULL, 0, "Add to what is in that file", 0 },
 	{ "report", OPT_REPORT, "FILE", 0, "Where report.py is (default: beside this program)", 0 },
 	{ "list", OPT_LIST, NULL, 0, "Print the addresses of the cases and run none", 0 },
 	{ "commit", OPT_COMMIT, "NAME", 0, "What to record as the commit of the suite", 0 },
 	{ "command-line", OPT_COMMAND_LINE, "TEXT", 0, "What to record as the command", 0 },
+	{ "explore", OPT_EXPLORE, "N", 0, "N interleavings of the emulated processors, until one fails", 0 },
+	{ "environment", OPT_ENVIRONMENT, NULL, 0, "Print what this machine is, as JSON, and run nothing", 0 },
 	{ "linux-origin", OPT_LINUX_ORIGIN, "FILE", 0, "What to record about the kernel tree built against", 0 },
 	{}
 };
@@ -277,6 +194,16 @@ static const char *parse_choice(const char *name, const char *text, const char *
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	switch (key) {
+	case ARGP_KEY_INIT:
+		state->child_inputs[0] = &opt.machine;
+		break;
+	case OPT_EXPLORE:
+		opt.explore = true;
+		opt.repeat = parse_number("--explore", arg, 10, 1, 1000000000);
+		break;
+	case OPT_ENVIRONMENT:
+		opt.environment = true;
+		break;
 	case OPT_BIN_DIR:
 		opt.bin_dir = arg;
 		break;
@@ -315,6 +242,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPT_JUNIT:
 		opt.junit = arg;
 		break;
+	case OPT_JUNIT_APPEND:
+		opt.junit_append = true;
+		break;
 	case OPT_REPORT:
 		opt.report = arg;
 		break;
@@ -340,8 +270,10 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	return 0;
 }
 
+static const struct argp_child children[] = { { .argp = &emulated_argp }, {} };
+
 static const struct argp argp = {
-	.options = options, .parser = parse_option, .args_doc = "[GLOB...]",
+	.options = options, .parser = parse_option, .args_doc = "[GLOB...]", .children = children,
 	.doc = "Run the cases whose address, file or file.variant a GLOB matches, or all."
 	       "\vExit status: 0 passed, 1 failed, 2 usage, 3 environment or infrastructure, "
 	       "4 nothing ran, 130 and 143 interrupted.",
@@ -397,14 +329,22 @@ static unsigned long long shorten(unsigned long long seed)
  */
 static unsigned long long case_seed(const struct test_case *c, unsigned long long repeat)
 {
-	unsigned long long seed = mix(opt.seed) ^ repeat;
+	unsigned long long seed = mix(opt.seed);
 	const char *p;
 
-	if (run.nr_total == 1)
+	if (run.nr_total == 1 || (opt.explore && run.cases.nr == 1))
 		return opt.seed;
+	/* Of what is explored, nothing but the schedule is to differ. */
+	if (!opt.explore)
+		seed ^= repeat;
 	for (p = c->address; *p; p++)
 		seed = mix(seed ^ (unsigned char)*p);
 	return shorten(seed);
+}
+
+static unsigned long long schedule_seed(unsigned long long repeat)
+{
+	return opt.explore ? shorten(mix(mix(opt.seed) + repeat)) : opt.machine.schedule_seed;
 }
 
 /* Results */
@@ -421,6 +361,10 @@ static json_t *options_json(void)
 			      "jobs", opt.jobs));
 	json_object_set_new(json, "repeat", opt.until_fail ? json_string("until-fail") :
 			    json_integer(opt.repeat));
+	if (run.emulated) {
+		json_object_set_new(json, "explore", json_boolean(opt.explore));
+		json_object_set_new(json, "machine", need(emulated_json(&opt.machine)));
+	}
 	return json;
 }
 
@@ -466,7 +410,7 @@ static json_t *origin_json(void)
 	return json_string(text) ?: json_null();
 }
 
-static bool is_faked(void)
+bool is_faked(void)
 {
 	const char *refs = getenv("SEPT_FAKE_REFS"), *kmsg = getenv("SEPT_KMSG");
 
@@ -475,7 +419,11 @@ static bool is_faked(void)
 
 static json_t *run_json(int kmsg_rc)
 {
-	json_t *json, *environment = env_capture(1);
+	char why[500] = "";
+	json_t *json, *environment;
+
+	environment = run.emulated ? emulated_environment(&opt.machine, why, sizeof(why)) :
+		      env_capture(1);
 
 	json = need(json_pack("{si ss ss ss ss ss ss so so so}",
 			      "format", FORMAT, "suite", "tdx-sept-tests",
@@ -491,7 +439,20 @@ static json_t *run_json(int kmsg_rc)
 	if (kmsg_rc)
 		json_object_set_new(json, "kmsg_why", json_string(strerror(-kmsg_rc)));
 	json_object_set_new(json, "environment", environment ?: json_null());
+	if (*why)
+		complain("the machine does not say what it is: %s", why);
 	return json;
+}
+
+static void machine_begin(void)
+{
+	char why[1500], *dir;
+
+	if (asprintf(&dir, "%s/machine", run.dir) < 0)
+		need(NULL);
+	if (emulated_start(&opt.machine, dir, why, sizeof(why)))
+		die(EXIT_ENVIRONMENT, "%s", why);
+	free(dir);
 }
 
 static void results_begin(void)
@@ -510,7 +471,10 @@ static void results_begin(void)
 		die(EXIT_ENVIRONMENT, "cannot make a folder for the results in %s: %s",
 		    opt.results, strerror(-rc));
 
-	kmsg_rc = kmsg_open(&run.kmsg);
+	if (run.emulated)
+		machine_begin();
+	/* The console of an emulated machine comes with its cases. */
+	kmsg_rc = run.emulated ? 0 : kmsg_open(&run.kmsg);
 	if (kmsg_rc)
 		complain("the kernel log cannot be read (%s), so the results have none",
 			 strerror(-kmsg_rc));
@@ -605,179 +569,6 @@ static void kmsg_drain(void)
 		}
 		free(text);
 	}
-}
-
-/* The terminal */
-
-static const char *colour_of(enum verdict v)
-{
-	static const char * const colours[] = {
-		[VERDICT_PASS] = "\033[32m", [VERDICT_FAIL] = "\033[31m",
-		[VERDICT_SKIP] = "\033[33m", [VERDICT_ERROR] = "\033[35m",
-	};
-
-	return colours[v];
-}
-
-static void transient_show(void)
-{
-	struct winsize size = { .ws_col = 80 };
-	struct job *oldest = NULL;
-	char text[512], more[40] = "";
-	unsigned int i;
-
-	transient_clear();
-	if (!run.tty || !run.nr_running)
-		return;
-	for (i = 0; i < opt.jobs; i++)
-		if (run.jobs[i].keeper && (!oldest || run.jobs[i].n < oldest->n))
-			oldest = &run.jobs[i];
-	if (run.nr_running > 1)
-		snprintf(more, sizeof(more), " and %u more", run.nr_running - 1);
-	snprintf(text, sizeof(text), "running %s (%ld s)%s", oldest->c->address,
-		 ms_since(&oldest->start) / 1000, more);
-	ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
-	fprintf(stderr, "%.*s", (int)(size.ws_col ?: 80) - 1, text);
-	run.transient = true;
-}
-
-static void print_ended(const struct job *j, const struct outcome *o)
-{
-	int digits = snprintf(NULL, 0, "%llu", run.nr_total);
-	unsigned int i;
-
-	transient_clear();
-	if (run.nr_total)
-		fprintf(run.progress, "[%*llu/%llu] ", digits, run.nr_ended, run.nr_total);
-	else
-		fprintf(run.progress, "[%4llu] ", run.nr_ended);
-	fprintf(run.progress, "%s%-5s%s %-*s %7.2f s\n", run.colour ? colour_of(o->verdict) : "",
-		verdict_name(o->verdict), run.colour ? "\033[0m" : "", run.width,
-		j->c->address, ms_since(&j->start) / 1000.0);
-	if (o->verdict == VERDICT_FAIL || o->verdict == VERDICT_ERROR) {
-		fprintf(run.progress, "      %s\n", o->reason);
-		for (i = 0; i < j->nr_lines && i < SHOWN_LINES; i++)
-			fprintf(run.progress, "      | %s\n", j->shown[i]);
-		if (j->nr_lines > SHOWN_LINES)
-			fprintf(run.progress, "      | %u more in %s/tap\n",
-				j->nr_lines - SHOWN_LINES, run.files[j->c->file].dir);
-	}
-	fflush(run.progress);
-}
-
-/* Summary */
-
-static void add_grief(const struct job *j, const struct outcome *o)
-{
-	struct grief **at;
-
-	for (at = &run.griefs; *at; at = &(*at)->next) {
-		if ((*at)->address == j->c->address && (*at)->verdict == o->verdict &&
-		    (o->verdict == VERDICT_SKIP || !strcmp((*at)->reason, o->reason))) {
-			(*at)->times++;
-			return;
-		}
-	}
-	*at = need(calloc(1, sizeof(**at)));
-	(*at)->address = j->c->address;
-	(*at)->verdict = o->verdict;
-	(*at)->reason = need(strdup(o->reason));
-	(*at)->seed = j->seed;
-	(*at)->times = 1;
-}
-
-/* What to paste to see it again. */
-static void print_again(const struct grief *g, FILE *to)
-{
-	fprintf(to, "        again: ./run.sh --seed %s", hex(g->seed));
-	if (!strcmp(opt.platform, "emulated"))
-		fprintf(to, " --platform emulated");
-	if (opt.timeout)
-		fprintf(to, " --timeout %u", opt.timeout);
-	fprintf(to, " %s\n", g->address);
-}
-
-/* All cases that were skipped for one reason; their names too, or just how many. */
-static void print_skipped(const struct grief *first, bool names, FILE *to)
-{
-	unsigned long long cases = 0;
-	const struct grief *g;
-
-	for (g = run.griefs; g != first; g = g->next)
-		if (g->verdict == VERDICT_SKIP && !strcmp(g->reason, first->reason))
-			return;		/* told already */
-	for (g = first; g; g = g->next)
-		cases += g->verdict == VERDICT_SKIP && !strcmp(g->reason, first->reason);
-	fprintf(to, "  %llu case%s: %s\n", cases, cases == 1 ? "" : "s", first->reason);
-	for (g = first; names && g; g = g->next)
-		if (g->verdict == VERDICT_SKIP && !strcmp(g->reason, first->reason))
-			fprintf(to, "        %s\n", g->address);
-}
-
-static void print_grief(const struct grief *g, bool names, FILE *to)
-{
-	if (g->verdict == VERDICT_SKIP) {
-		print_skipped(g, names, to);
-		return;
-	}
-	fprintf(to, "  %s", g->address);
-	if (g->times > 1)
-		fprintf(to, " (%llu times)", g->times);
-	fprintf(to, "\n        %s\n", g->reason);
-	print_again(g, to);
-}
-
-static void print_summary(FILE *to, bool names, bool colour)
-{
-	const struct grief *g;
-	enum verdict v;
-
-	fprintf(to, "on %s, Linux %s: %llu passed, %llu failed, %llu skipped, %llu error%s in %.1f s\n",
-		opt.platform, run.kernel.release, run.count[VERDICT_PASS],
-		run.count[VERDICT_FAIL], run.count[VERDICT_SKIP], run.count[VERDICT_ERROR],
-		run.count[VERDICT_ERROR] == 1 ? "" : "s", ms_since(&run.start) / 1000.0);
-	if (is_faked())
-		fprintf(to, "proves nothing about this kernel: SEPT_FAKE_REFS or SEPT_KMSG is set\n");
-	if (run.interrupted)
-		fprintf(to, "interrupted by SIG%s\n", sigabbrev_np(run.interrupted));
-	if (run.nr_total > run.nr_ended)
-		fprintf(to, "not run: %llu of %llu\n", run.nr_total - run.nr_ended, run.nr_total);
-	for (v = VERDICT_FAIL; v < NR_VERDICTS; v++) {
-		if (!run.count[v])
-			continue;
-		fprintf(to, "%s%s%s\n", colour ? colour_of(v) : "", verdict_name(v),
-			colour ? "\033[0m" : "");
-		for (g = run.griefs; g; g = g->next)
-			if (g->verdict == v)
-				print_grief(g, names, to);
-	}
-	fprintf(to, "longest settling: %llu ms\n", run.settle_max);
-	fprintf(to, "results: %s\n", run.dir);
-}
-
-static json_t *end_json(int status)
-{
-	static const char * const names[] = {
-		[VERDICT_PASS] = "pass", [VERDICT_FAIL] = "fail",
-		[VERDICT_SKIP] = "skip", [VERDICT_ERROR] = "error",
-	};
-	json_t *counts = need(json_object()), *json;
-	unsigned long long not_run = 0;
-	int v;
-
-	if (run.nr_total > run.nr_ended)
-		not_run = run.nr_total - run.nr_ended;
-	for (v = 0; v < NR_VERDICTS; v++)
-		json_object_set_new(counts, names[v], json_integer(run.count[v]));
-	json_object_set_new(counts, "not_run", json_integer(not_run));
-	json = need(json_pack("{si ss si so sI sI sO}", "format", FORMAT, "ended", utc_now(),
-			      "exit", status, "counts", counts,
-			      "settle_ms", (json_int_t)run.settle_max,
-			      "ms", (json_int_t)ms_since(&run.start),
-			      "restored", run.restored));
-	json_object_set_new(json, "interrupted", run.interrupted ?
-			    json_sprintf("SIG%s", sigabbrev_np(run.interrupted)) : json_null());
-	return json;
 }
 
 /* Cases */
@@ -923,9 +714,36 @@ static unsigned int backstop_ms(void)
 	return text && *text ? strtoul(text, NULL, 10) : BACKSTOP_MS;
 }
 
+/* A case, or what runs it in a machine of its own. */
+static int job_exec(struct job *j, int output, int verdict)
+{
+	const char *dir = run.files[j->c->file].dir, *file = run.cases.files[j->c->file];
+	char *argv[] = { NULL, "-r", j->c->address, NULL }, **command;
+	unsigned int limit = opt.timeout ?: j->c->seconds;
+	int rc;
+
+	if (run.emulated) {
+		if (!opt.timeout)
+			limit *= MACHINE_SLOWER;
+		set_number("SEPT_TIMEOUT", limit);
+		limit = limit < MACHINE_MAX_S / MACHINE_WALL ? limit * MACHINE_WALL : MACHINE_MAX_S;
+		command = emulated_command(&opt.machine, dir, file, j->c->address, j->n, j->seed,
+					   j->schedule_seed);
+		rc = keeper_start(&j->keeper, command, environ, output, verdict,
+				  limit * 1000 + backstop_ms());
+		emulated_command_free(command);
+		return rc;
+	}
+	if (asprintf(&argv[0], "%s/%s", run.cases.dir, file) < 0)
+		need(NULL);
+	rc = keeper_start(&j->keeper, argv, environ, output, verdict,
+			  limit * 1000 + backstop_ms());
+	free(argv[0]);
+	return rc;
+}
+
 static int job_fork(struct job *j)
 {
-	char *argv[] = { NULL, "-r", j->c->address, NULL };
 	int output = -1, verdict = -1, rc;
 
 	rc = open_pipe(&j->output, &output);
@@ -936,14 +754,10 @@ static int job_fork(struct job *j)
 		close(output);
 		return rc;
 	}
-	if (asprintf(&argv[0], "%s/%s", run.cases.dir, run.cases.files[j->c->file]) < 0)
-		need(NULL);
 	setenv("SEPT_RESULTS", run.files[j->c->file].dir, 1);
 	setenv("SEPT_SEED", hex(j->seed), 1);
 	setenv("SEPT_VERDICT_FD", "3", 1);
-	rc = keeper_start(&j->keeper, argv, environ, output, verdict,
-			  (opt.timeout ?: j->c->seconds) * 1000 + backstop_ms());
-	free(argv[0]);
+	rc = job_exec(j, output, verdict);
 	close(output);
 	close(verdict);
 	return rc;
@@ -961,6 +775,33 @@ decide(struct outcome *o, enum verdict v, const char *fmt, ...)
 		need(NULL);
 	va_end(ap);
 	make_printable(o->reason);
+}
+
+/*
+ * What became of the machine, on a line of its own behind whatever record there is:
+ * "machine exec" says it if the case could not come to its end.  Takes that line
+ * away; return whether it is there.
+ */
+static bool record_of_machine(struct job *j, struct outcome *o)
+{
+	size_t len = j->record_len, start;
+	const char *verdict, *reason;
+	json_t *json;
+	bool is_one;
+
+	if (!run.emulated || !len)
+		return false;
+	start = len - 1;
+	while (start && j->record[start - 1] != '\n')
+		start--;
+	json = json_loadb(j->record + start, len - start, 0, NULL);
+	is_one = json && !json_unpack(json, "{ss ss}", "machine", &verdict, "reason", &reason);
+	if (is_one) {
+		j->record_len = start;
+		decide(o, strcmp(verdict, "FAIL") ? VERDICT_ERROR : VERDICT_FAIL, "%s", reason);
+	}
+	json_decref(json);
+	return is_one;
 }
 
 /* Read the verdict record.  Return what is wrong with it, or NULL. */
@@ -1008,11 +849,14 @@ out:
 
 static void job_judge(struct job *j, const struct kept *kept, struct outcome *o)
 {
-	const char *wrong = j->record_len ? record_read(j, o) : NULL;
+	bool machine = record_of_machine(j, o);
+	const char *wrong = !machine && j->record_len ? record_read(j, o) : NULL;
 	int sig = kept->ended && WIFSIGNALED(kept->status) ? WTERMSIG(kept->status) : 0;
 	int status = kept->ended && WIFEXITED(kept->status) ? WEXITSTATUS(kept->status) : -1;
 	bool has_verdict = j->record_len && !wrong;
 
+	if (machine)
+		return;
 	if (kept->started)
 		decide(o, VERDICT_ERROR, "cannot be run: %s", strerror(kept->started));
 	else if (kept->timed_out && kept->nr_stuck)
@@ -1064,6 +908,8 @@ static void job_record(struct job *j, const struct kept *kept, const struct outc
 			 "wall_ms", (json_int_t)ms_since(&j->start),
 			 "exit", code, "signal", sig);
 	need(line);
+	if (run.emulated)
+		json_object_set_new(line, "schedule_seed", json_string(hex(j->schedule_seed)));
 	json_object_set_new(line, "reason", json_string(o->reason) ?:
 			    json_string("(the reason is no UTF-8)"));
 	check_results(results_log_json(&run.log, line));
@@ -1121,16 +967,16 @@ static void job_end(struct job *j, const struct kept *kept)
 		run.settle_max = o.settle_ms;
 	if (o.verdict != VERDICT_PASS)
 		add_grief(j, &o);
-	if (opt.until_fail && (o.verdict == VERDICT_FAIL || o.verdict == VERDICT_ERROR))
+	if ((opt.until_fail || opt.explore) && (o.verdict == VERDICT_FAIL || o.verdict == VERDICT_ERROR))
 		run.stop = true;
 
 	job_record(j, kept, &o);
 	print_ended(j, &o);
 
 	/* What a case that crashed has left is not to meet the next one. */
-	if (!run.nr_running && run.orphans)
+	if (!run.nr_running && run.orphans && !run.emulated)
 		run.orphans = keeper_sweep();
-	if (!run.nr_running)
+	if (!run.nr_running && !run.emulated)
 		host_restore_all(say_restored);
 
 	for (i = 0; i < SHOWN_LINES && j->shown[i]; i++)
@@ -1153,6 +999,7 @@ static void job_start(struct job *j, struct test_case *c, unsigned long long n)
 	j->n = n + 1;
 	j->repeat = n / run.cases.nr + 1;
 	j->seed = case_seed(c, j->repeat);
+	j->schedule_seed = schedule_seed(j->repeat);
 	j->output = j->verdict = -1;
 	clock_gettime(CLOCK_MONOTONIC, &j->start);
 
@@ -1160,6 +1007,8 @@ static void job_start(struct job *j, struct test_case *c, unsigned long long n)
 			      "n", (json_int_t)j->n, "case", c->address,
 			      "repeat", (json_int_t)j->repeat, "seed", hex(j->seed),
 			      "platform", opt.platform, "time", utc_now()));
+	if (run.emulated)
+		json_object_set_new(need(line), "schedule_seed", json_string(hex(j->schedule_seed)));
 	check_results(results_log_json(&run.log, line));
 	/* If this case takes the machine down, it must be known which it was. */
 	check_results(results_log_sync(&run.log));
@@ -1170,6 +1019,8 @@ static void job_start(struct job *j, struct test_case *c, unsigned long long n)
 	j->record_to = need(open_memstream(&j->record, &j->record_len));
 	j->tap_to = need(open_memstream(&j->tap, &j->tap_len));
 	tap_add(j, "# %s: repeat %llu, seed %s\n", c->address, j->repeat, hex(j->seed));
+	if (run.emulated)
+		tap_add(j, "# schedule seed %s\n", hex(j->schedule_seed));
 	rc = job_fork(j);
 	run.last_file = c->file;
 	run.files[c->file].nr_running++;
@@ -1318,7 +1169,8 @@ static int write_junit(void)
 
 		sigemptyset(&none);
 		sigprocmask(SIG_SETMASK, &none, NULL);
-		execlp("python3", "python3", file, "junit", run.dir, opt.junit, NULL);
+		execlp("python3", "python3", file, "junit", run.dir, opt.junit,
+		       opt.junit_append ? "--append" : NULL, NULL);
 		_exit(127);
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) != pid) {
@@ -1420,6 +1272,9 @@ static void find_cases(void)
 	rc = cases_select(&run.cases, opt.globs, opt.nr_globs, opt.vm_type, why, sizeof(why));
 	if (rc)
 		die(rc == -EINVAL ? EXIT_USAGE : EXIT_NOTHING_RAN, "%s", why);
+	/* Each has a machine for itself. */
+	for (i = 0; run.emulated && i < run.cases.nr; i++)
+		run.cases.list[i].serial = false;
 	for (i = 0; i < run.cases.nr; i++)
 		if ((int)strlen(run.cases.list[i].address) > run.width)
 			run.width = strlen(run.cases.list[i].address);
@@ -1429,6 +1284,16 @@ static void find_cases(void)
 		puts(run.cases.list[i].address);
 	if (opt.list)
 		exit(fflush(stdout) ? EXIT_ENVIRONMENT : 0);
+}
+
+static void take_release(void)
+{
+	char *release = emulated_release(&opt.machine);
+
+	if (!release)
+		die(EXIT_ENVIRONMENT, "%s is no kernel: %s", opt.machine.kernel, strerror(errno));
+	snprintf(run.kernel.release, sizeof(run.kernel.release), "%s", release);
+	free(release);
 }
 
 static void run_begin(void)
@@ -1444,6 +1309,8 @@ static void run_begin(void)
 	run.restored = need(json_array());
 	run.all = need(json_array());
 	uname(&run.kernel);
+	if (run.emulated)
+		take_release();
 	clock_gettime(CLOCK_MONOTONIC, &run.start);
 	if (!opt.platform)
 		opt.platform = env_platform();
@@ -1459,6 +1326,30 @@ static void run_begin(void)
 	set_number("SEPT_SETTLE_MS", opt.settle_ms);
 }
 
+/* For the runner of another machine, which runs this one in the emulated machine. */
+static int print_environment(void)
+{
+	json_t *json = need(env_capture(1));
+
+	json_dumpf(json, stdout, 0);
+	putchar('\n');
+	return fflush(stdout) ? EXIT_ENVIRONMENT : 0;
+}
+
+static void check_options(void)
+{
+	const char *missing;
+
+	run.emulated = opt.platform && !strcmp(opt.platform, "emulated");
+	missing = run.emulated && !opt.list ? emulated_missing(&opt.machine) : NULL;
+	if (missing)
+		die(EXIT_USAGE, "--platform emulated needs %s", missing);
+	if (opt.explore && !run.emulated)
+		die(EXIT_USAGE, "--explore is for --platform emulated");
+	if (opt.explore && opt.until_fail)
+		die(EXIT_USAGE, "--explore ends at the first failure by itself, without --repeat until-fail");
+}
+
 int main(int argc, char **argv)
 {
 	int signals, status, rc;
@@ -1466,21 +1357,27 @@ int main(int argc, char **argv)
 	/* What the shell had open is no business of the cases. */
 	close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
 	argp_err_exit_status = EXIT_USAGE;
+	emulated_defaults(&opt.machine);
 	options_from_environment();
 	argp_parse(&argp, argc, argv, 0, NULL, NULL);
+	if (opt.environment)
+		return print_environment();
+	check_options();
 	find_cases();
 	run_begin();
 	signals = signals_open();
 	/* Only if a keeper is killed, there is anything to inherit. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
-	take_host();
+	if (!run.emulated)
+		take_host();
 	results_begin();
 	/* Spares each case the loading; what stands in the way it will tell itself. */
-	if (!folio_why_not())
+	if (!run.emulated && !folio_why_not())
 		folio_bpf_share();
 
 	loop(signals);
-	rc = host_restore_all(say_restored);
+	rc = run.emulated ? 0 : host_restore_all(say_restored);
+	emulated_stop(&opt.machine);
 	kmsg_drain();
 	files_end();
 

@@ -16,7 +16,7 @@ show() {
 @test "the configs of the clone are right" {
 	run show
 	[ "$status" -eq 0 ]
-	[[ ${lines[0]} == "platform   auto         $conf:"* ]]
+	[[ ${lines[0]} == "platform      auto         $conf:"* ]]
 	"$root/scripts/linux.sh" --check
 	"$root/scripts/deps.sh" --no-install
 }
@@ -83,13 +83,13 @@ show() {
 	printf '# jobs = 7\n\n  jobs=3 # of 4\nseed = 0x1f' >"$conf"
 	run show
 	[ "$status" -eq 0 ]
-	[[ $output == *"jobs       3            $conf:3"* ]]
-	[[ $output == *"seed       0x1f         $conf:4"* ]]
-	[[ $output == *"repeat     1            built-in"* ]]
+	[[ $output == *"jobs          3            $conf:3"* ]]
+	[[ $output == *"seed          0x1f         $conf:4"* ]]
+	[[ $output == *"repeat        1            built-in"* ]]
 }
 
 @test "units" {
 	printf 'timeout = 2m\nsettle_ms = 007ms\n' >"$conf"
 	run show
-	[[ $output == *"timeout    120 "* && $output == *"settle_ms  7 "* ]]
+	[[ $output == *"timeout       120 "* && $output == *"settle_ms     7 "* ]]
 }

@@ -2,6 +2,7 @@
 # run.sh: what it makes of its arguments, and what it refuses before it touches
 # anything.
 
+bats_require_minimum_version 1.5.0
 load setup
 clone=''  calls=''	# fake_clone() sets them
 
@@ -48,9 +49,99 @@ untouched() {
 	untouched
 }
 
-@test "the emulated platform is told not to be there" {
-	fails_with 3 "emulated machine is not part of this version" "$run_sh" --platform emulated
+@test "the emulated platform: its parts are made, and reach the runner" {
+	run "$run_sh" --platform emulated --cpus 4 --memory 2G --quantum 32 --schedule-seed 0x7 \
+		--kernel-args 'a=1 b' --sanitizer fatal --trace --explore 9 'x.*'
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *$'\n--platform\nemulated\n'* ]]
+	expected=(--machine "$clone/tools" --bochs "$clone/emulator/bochs" --kernel "$clone/kernel/vmlinux.boot"
+		--symbols "$clone/kernel/vmlinux" --initramfs "$clone/initramfs/cpio" --cpus 4 --memory 2048
+		--quantum 32 --schedule-seed 0x7 --kernel-args 'a=1 b' --sanitizer fatal --trace --explore 9 --
+		'x.*')
+	printf -v expected '%s\n' "${expected[@]}"
+	# shellcheck disable=SC2128 # all of it is in its first element
+	[[ $output$'\n' == *"$expected" ]]
+	grep -qx "initramfs --bin $clone/built/bin --agent $clone/tools/agent" "$calls"
+}
+
+@test "nobody but the emulated platform has the emulator made" {
+	run "$run_sh" --platform host
+	[[ $status -eq 0 && $output != *--machine* ]]
+	run "$run_sh" --platform emulated --list
+	[[ $status -eq 0 && $output != *--machine* ]]
+	run "$run_sh" doctor
+	run "$run_sh" --list
+	run ! grep -qE 'bochs|kernel|initramfs|tools' "$calls"
+}
+
+@test "what is for the emulated platform alone" {
+	fails_with 2 "--cpus is for --platform emulated, not for host" "$run_sh" --platform host --cpus 3
+	fails_with 2 "--explore is for --platform emulated" "$run_sh" --platform host --explore 3
+	fails_with 2 "--trace is for --platform emulated" "$run_sh" --platform hardware --trace
+	fails_with 2 "--explore and --repeat exclude each other" "$run_sh" --explore 3 --repeat 2
+	fails_with 2 "--cpus=0: want a number from 1 to 64" "$run_sh" --cpus 0
+	fails_with 2 "--memory=9G: want megabytes from 256 to 3072" "$run_sh" --memory 9G
+	fails_with 2 "--schedule-seed=random: want up to 18" "$run_sh" --schedule-seed random
+	fails_with 2 "shell is for --platform emulated" "$run_sh" shell
+	fails_with 2 "shell runs no tests" "$run_sh" shell --platform emulated --json
 	untouched
+}
+
+# Without TDX, wherever this is.
+without_tdx() {
+	unshare -m bash -c 'mount -t tmpfs none /sys/module; exec "$@"' bash "$@"
+}
+
+@test "auto: the host and then the emulated machine; the worst status counts" {
+	run without_tdx "$run_sh" --json --junit "$BATS_TEST_TMPDIR/x.xml"
+	[ "$status" -eq 0 ]
+	[ "$(grep -A 1 -x -e --platform <<<"$output" | grep -v -e - | tr '\n' ' ')" = "host emulated " ]
+	[ "$(grep -c -x -e --junit-append <<<"$output")" -eq 1 ]
+	status_of() {
+		printf '#!/bin/bash\n[[ $* != *platform\ host* ]] || exit %d\nexit %d\n' "$1" "$2" >"$clone/built/bin/runner"
+		run without_tdx "$run_sh"
+		echo "$1 and $2: $status"
+		[ "$status" -eq "$3" ]
+	}
+	status_of 0 1 1
+	status_of 1 0 1
+	status_of 3 1 1
+	status_of 0 3 3
+	status_of 4 0 0
+	status_of 4 4 4
+	status_of 130 0 130
+}
+
+# shellcheck disable=SC2016 # the stand-in is to expand it
+@test "auto: interrupted, it ends the run that goes on and begins no other" {
+	printf '#!/bin/bash\necho "$@" >>"$calls"\ntrap "exit 143" TERM\necho go >"$BATS_TEST_TMPDIR/at_work"\nsleep 20 & wait\n' \
+		>"$clone/built/bin/runner"
+	mkfifo "$BATS_TEST_TMPDIR/at_work"
+	export BATS_TEST_TMPDIR
+	without_tdx "$run_sh" >/dev/null 2>&1 3>&- &
+	pid=$!
+	read -r _ <"$BATS_TEST_TMPDIR/at_work"
+	kill -TERM "$pid"
+	rc=0
+	wait "$pid" || rc=$?
+	[ "$rc" -eq 143 ]
+	grep -q 'platform host' "$calls"
+	run ! grep -q 'platform emulated' "$calls"
+}
+
+# shellcheck disable=SC2016 # the stand-in is to expand it
+@test "shell: a machine of its own, for a console or a command" {
+	printf '#!/bin/bash\nprintf "%%s\\n" "machine $*" >>"$calls"\n[[ $1 != exec ]] || exit 7\n' >"$clone/tools/machine"
+	chmod +x "$clone/tools/machine"
+	run "$run_sh" shell --platform emulated --seed 5
+	[ "$status" -eq 0 ]
+	grep -q "machine start .* --owner [0-9]* --bochs $clone/emulator/bochs " "$calls"
+	grep -q 'machine shell .* --option seed=5' "$calls"
+	grep -q 'machine stop' "$calls"
+	run "$run_sh" shell --platform emulated -- uname -a
+	[ "$status" -eq 7 ]
+	grep -q 'machine exec .* -- uname -a' "$calls"
 }
 
 @test "hardware wants an initialized TDX module; auto takes it where it is" {
@@ -68,8 +159,6 @@ untouched() {
 	[[ $output == *--platform$'\n'hardware* ]]
 	run sysfs Y "$run_sh"
 	[[ $output == *--platform$'\n'hardware* ]]
-	run sysfs N "$run_sh"
-	[[ $output == *--platform$'\n'host* ]]
 }
 
 @test "only root runs tests; anybody lists them and asks the doctor" {
@@ -88,16 +177,16 @@ untouched() {
 	run env SEPT_SEED=3 SEPT_REPEAT=3 "$run_sh" --show-config --repeat 4
 	echo "$output"
 	[ "$status" -eq 0 ]
-	[[ $output == *"repeat     4            --repeat"* ]]
-	[[ $output == *"seed       3            SEPT_SEED"* ]]
-	[[ $output == *"jobs       2            $clone/configs/run.conf:1"* ]]
-	[[ $output == *"timeout    own          built-in"* ]]
+	[[ $output == *"repeat        4            --repeat"* ]]
+	[[ $output == *"seed          3            SEPT_SEED"* ]]
+	[[ $output == *"jobs          2            $clone/configs/run.conf:1"* ]]
+	[[ $output == *"timeout       own          built-in"* ]]
 	untouched
 }
 
 @test "options and names go in any order, and reach the runner" {
 	cd "$BATS_TEST_TMPDIR"
-	run "$run_sh" run 'a.*' --seed 0x5 --json 'b?[x]' --vm-type=tdx --junit j.xml --repeat until-fail \
+	run "$run_sh" run 'a.*' --platform host --seed 0x5 --json 'b?[x]' --vm-type=tdx --junit j.xml --repeat until-fail \
 		--timeout 2m --settle-ms 9 --jobs 3 --results r
 	echo "$output"
 	[ "$status" -eq 0 ]
@@ -108,7 +197,7 @@ untouched() {
 	done
 	[[ $output == *--linux-origin$'\n'"$clone/tree/origin"$'\n'* ]]
 	[[ $output == *$'\n'--json$'\n'--vm-type$'\n'tdx$'\n'--junit$'\n'"$BATS_TEST_TMPDIR/j.xml"$'\n'--$'\n''a.*'$'\n''b?[x]' ]]
-	[[ $output == *--command-line$'\n'"$run_sh run a.\\* --seed"* ]]
+	[[ $output == *--command-line$'\n'"$run_sh run a.\\* --platform host --seed"* ]]
 	[ "$(<"$calls")" = "linux --check"$'\n'"deps "$'\n'"linux "$'\n'"build $clone/tree" ]
 }
 
@@ -147,7 +236,8 @@ untouched() {
 	rm -r "$clone/configs"
 	run "$run_sh" --help
 	[[ $status -eq 0 && $output == *Usage:* && $output == *Examples:* && $output == *"Exit status:"* ]]
-	for option in platform vm-type repeat jobs seed timeout settle-ms results junit json list show-config no-install; do
+	for option in platform vm-type repeat jobs seed timeout settle-ms results junit json list show-config no-install \
+		cpus memory kernel-args quantum schedule-seed explore sanitizer trace; do
 		[[ $output == *"--$option"* ]]
 	done
 	untouched

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef RUN_H
+#define RUN_H
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/utsname.h>
+#include <time.h>
+
+#include <jansson.h>
+
+#include "cases.h"
+#include "emulated.h"
+#include "keeper.h"
+#include "kmsg.h"
+#include "results.h"
+#include "supervise.h"
+
+/* What the parts of the runner share; scripts/runner.c tells what it does. */
+
+#define FORMAT		1	/* of the results; see docs/results.md */
+#define LINE_LEN	2000	/* longer lines are broken */
+#define SHOWN_LINES	10	/* of a failed case's output, on the terminal */
+#define NR_VERDICTS	(VERDICT_ERROR + 1)
+
+struct runner_options {
+	const char *bin_dir, *results, *platform, *vm_type, *junit, *report;
+	const char *commit, *command_line, *linux_origin;
+	char **globs;
+	unsigned int nr_globs, timeout, settle_ms, jobs;
+	unsigned long long repeat, seed;
+	bool until_fail, seed_given, json, list, explore, environment, junit_append;
+	struct emulated machine;
+};
+
+extern struct runner_options opt;
+
+/* A test file's own folder of results. */
+struct file {
+	char *dir;
+	struct results_log tap, kmsg;
+	unsigned int nr_ended, nr_running;
+};
+
+/* A case in flight. */
+struct job {
+	struct keeper *keeper;		/* NULL: this place is free */
+	struct test_case *c;
+	unsigned long long n, repeat, seed, schedule_seed;
+	int output, verdict;		/* read ends; -1 once closed */
+	char *record, *tap;		/* what came through them */
+	size_t record_len, tap_len, output_len, line_len;
+	FILE *record_to, *tap_to;
+	char line[LINE_LEN + 1];
+	char *shown[SHOWN_LINES];
+	unsigned int nr_lines;
+	struct timespec start;
+};
+
+/* What became of it. */
+struct outcome {
+	enum verdict verdict;
+	char *reason;
+	long long settle_ms, checks, ms;
+};
+
+/* Something to list in the summary: a case and how it did not pass. */
+struct grief {
+	const char *address;
+	enum verdict verdict;
+	char *reason;
+	unsigned long long times, seed, schedule_seed;
+	struct grief *next;
+};
+
+struct runner {
+	struct cases cases;
+	struct file *files;
+	struct job *jobs;
+	unsigned int nr_running;
+	unsigned long long next, nr_ended, nr_total;	/* nr_total 0: without end */
+	bool serial_running, orphans;
+
+	char *dir;
+	struct results_log log;
+	struct kmsg *kmsg;
+	unsigned int last_file;		/* whose kernel log lines come when nothing runs */
+	json_t *restored, *all;		/* sentences; end lines for --json */
+
+	bool emulated;
+	struct utsname kernel;		/* of the machine that the cases run on */
+	unsigned long long count[NR_VERDICTS], settle_max;
+	struct grief *griefs;
+	struct timespec start;
+
+	int interrupted;		/* by which signal */
+	bool stop;			/* begin no more cases */
+	int broken;			/* errno that made results impossible to write */
+	bool transient;			/* a line on the terminal that will be replaced */
+	bool colour, tty;
+	int width;			/* of an address in live lines */
+	FILE *progress;
+};
+
+extern struct runner run;
+
+
+/* runner.c */
+void *need(void *p);
+long ms_since(const struct timespec *start);
+const char *utc_now(void);
+const char *hex(unsigned long long n);
+bool is_faked(void);
+
+/* summary.c */
+void transient_clear(void);
+void transient_show(void);
+void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void print_ended(const struct job *j, const struct outcome *o);
+void add_grief(const struct job *j, const struct outcome *o);
+void print_summary(FILE *to, bool names, bool colour);
+json_t *end_json(int status);
+
+#define die(status, ...) do { complain(__VA_ARGS__); exit(status); } while (0)
+
+#endif
