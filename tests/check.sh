@@ -5,7 +5,8 @@
 #
 # The parts: style (shellcheck), units (tests/*_test.c), sanitized (the same
 # under ASan and UBSan), tdx_module (the emulated TDX module, with a minute of
-# fuzzing, or SEPT_FUZZ_SECONDS), and every tests/*.bats by its name; suite.bats
+# fuzzing, or SEPT_FUZZ_SECONDS), sanitizer, trace and control (what looks on at that
+# module), and every tests/*.bats by its name; suite.bats
 # runs the suite itself, also with faked readings, when it has to fail wherever
 # it asserts references.
 
@@ -68,7 +69,7 @@ wanted() {
 }
 
 style() {
-	local files=(run.sh .ci/run scripts/*.sh tests/*.sh emulator/*/test/*.sh)
+	local files=(run.sh .ci/run scripts/*.sh tests/*.sh emulator/*.sh emulator/*/*.sh emulator/*/test/*.sh)
 
 	shellcheck -x "${files[@]}" && shellcheck -s bats tests/*.bats
 }
@@ -90,7 +91,7 @@ units() {
 }
 
 main() {
-	local bats
+	local bats part
 
 	globs=("$@")
 	((EUID == 0)) || { say "make check: the tests need root; run it as root"; exit 3; }
@@ -122,6 +123,11 @@ main() {
 			"FUZZ_SECONDS=${SEPT_FUZZ_SECONDS:-60}" >"$log/tdx_module.tap" 2>&1 || true
 		count "$log/tdx_module.tap" tdx_module
 	fi
+	for part in sanitizer trace control; do
+		wanted "$part" || continue
+		make -C "emulator/$part" "O=$PWD/build/$part" check >"$log/$part.tap" 2>&1 || true
+		count "$log/$part.tap" "$part"
+	done
 	for bats in tests/*.bats; do
 		wanted "$(basename "$bats")" || continue
 		bats --tap "$bats" >"$log/$(basename "$bats").tap" 2>&1 </dev/null || true

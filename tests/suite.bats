@@ -25,7 +25,7 @@ verdicts() {
 
 @test "suite: the host's kernel is found in order, and the results are valid" {
 	results=$BATS_FILE_TMPDIR/green
-	run ./run.sh --results "$results" --junit "$results.xml"
+	run ./run.sh --platform host --results "$results" --junit "$results.xml"
 	printf '%s\n' "$output" | grep -vE ' (PASS|SKIP) '
 	[ "$status" -eq 0 ]
 	[ "$(verdicts "$results" PASS | wc -l)" -ge 60 ]
@@ -50,7 +50,7 @@ unexpected() {
 @test "suite: with every reading off by one, no reference assertion stays green" {
 	results=$BATS_FILE_TMPDIR/faked
 	export SEPT_FAKE_REFS=1
-	run ./run.sh --settle-ms 30 --results "$results" --vm-type default
+	run ./run.sh --platform host --settle-ms 30 --results "$results" --vm-type default
 	# An ERROR is not green either; that there is none is the other test's claim.
 	printf '%s\n' "$output" | grep -A 2 ' ERROR ' || :
 	[ "$status" -eq 1 ]
@@ -61,7 +61,7 @@ unexpected() {
 	# reading: so what passed gets a few more chances to turn red.
 	mapfile -t passed < <(verdicts "$results" PASS | unexpected)
 	for address in "${passed[@]}"; do
-		run ./run.sh --settle-ms 30 --results "$results" --repeat 10 "$address"
+		run ./run.sh --platform host --settle-ms 30 --results "$results" --repeat 10 "$address"
 		printf '%s\n' "$output"
 		[ "$status" -eq 1 ]
 	done

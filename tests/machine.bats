@@ -1,0 +1,306 @@
+#!/usr/bin/env bats
+# What the emulated machine is made of: its kernel, initramfs and first instructions.
+#
+# shellcheck disable=SC2016 # make's variables, not the shell's
+
+load setup
+root=${root:?}
+
+setup() {
+	export XDG_CACHE_HOME=$BATS_TEST_TMPDIR/cache
+	cache=$XDG_CACHE_HOME/tdx-sept-tests
+	own_configs
+	tools=$BATS_TEST_TMPDIR/tools
+	mkdir -p "$tools"
+	printf '#!/bin/sh\necho v1.30\n' >"$tools/pahole"
+	chmod +x "$tools/pahole"
+	export PATH=$tools:$PATH
+}
+
+# A kernel tree as far as kernel.sh cares: what it builds has the text of the
+# sources, and made tells each time that one was compiled.
+make_tree() {
+	export KSRC=$BATS_TEST_TMPDIR/linux made=$BATS_TEST_TMPDIR/made
+	mkdir -p "$KSRC"/{arch/x86/kvm,arch/arm,Documentation/x,drivers/gpu/drm,init,kernel}
+	: >"$made"
+	cat >"$KSRC/Makefile" <<-END
+		.RECIPEPREFIX = >
+		VERSION = 7
+		PATCHLEVEL = 9
+		SUBLEVEL = 3
+		allnoconfig:
+		>cp "\$(KCONFIG_ALLCONFIG)" "\$(O)/.config"
+		>! [ -e kernel/denied ] || sed -i /CONFIG_KVM=/d "\$(O)/.config"
+		olddefconfig:
+		\$(O)/%.o: %.c
+		>mkdir -p \$(@D)
+		>echo \$* >>$made
+		>! grep -q wrong \$<
+		>cp \$< \$@
+		vmlinux: \$(O)/init/main.o \$(O)/arch/x86/kvm/x86.o
+		>cat \$^ >\$(O)/System.map
+		>objcopy --add-section .text.kernel=\$(O)/System.map /bin/true \$(O)/vmlinux
+	END
+	touch "$KSRC"/{Kbuild,Documentation/x/x.rst,drivers/gpu/drm/drm.c,arch/arm/kernel.c}
+	printf 'config KVM\n' >"$KSRC/arch/x86/Kconfig"
+	echo 'main' >"$KSRC/init/main.c"
+	printf 'one\ntwo\nthree\n' >"$KSRC/arch/x86/kvm/x86.c"
+	printf 'CONFIG_KVM=y\nCONFIG_OF_ANOTHER_VERSION=y\n' >"$SEPT_CONFIGS/kernel/base.config"
+	echo 'CONFIG_LOCKS=y' >"$SEPT_CONFIGS/kernel/lockdep.config"
+	cat >"$BATS_TEST_TMPDIR/patch" <<-END
+		Why.
+
+		--- a/arch/x86/kvm/x86.c
+		+++ b/arch/x86/kvm/x86.c
+		@@ -1,3 +1,3 @@
+		 one
+		-two
+		+2
+		 three
+		--- /dev/null
+		+++ b/kernel/new.c
+		@@ -0,0 +1 @@
+		+new
+	END
+}
+
+kernel() {
+	"$root/emulator/machine/kernel.sh" "$@"
+}
+
+# Sets folder; what went to stderr is in the file of that name.
+get_kernel() {
+	folder=$(kernel "$@" 2>"$BATS_TEST_TMPDIR/stderr") || {
+		cat "$BATS_TEST_TMPDIR/stderr"
+		return 1
+	}
+}
+
+@test "a kernel is built once, from a tree that is not written to" {
+	make_tree
+	before=$(find "$KSRC" -printf '%p %s %T@\n' | sort)
+	get_kernel
+	[ "$(cd "$folder" && echo *)" = "System.map config origin vmlinux vmlinux.boot" ]
+	[ "$(<"$folder/System.map")" = $'main\none\ntwo\nthree' ]
+	grep -qx "source = $KSRC" "$folder/origin"
+	grep -qx "linux = 7.9.3" "$folder/origin"
+	grep -qx "config = base" "$folder/origin"
+	grep -qx "pahole = v1.30" "$folder/origin"
+	[ "$(find "$KSRC" -printf '%p %s %T@\n' | sort)" = "$before" ]
+	first=$folder
+	get_kernel
+	[[ $folder == "$first" && ! -s $BATS_TEST_TMPDIR/stderr && $(wc -l <"$made") -eq 2 ]]
+	[ -z "$(find "$cache" -name '*.log' -o -name '.tmp.*')" ]
+}
+
+@test "what a build has left in a tree is no source, and what is not needed no input" {
+	make_tree
+	get_kernel
+	first=$folder
+	mkdir -p "$KSRC"/include/{config,generated} "$KSRC/arch/x86/include/generated"
+	touch "$KSRC"/{.config,vmlinux,init/main.o,include/config/auto.conf,kernel/bounds.s,kernel/.bounds.s.cmd}
+	echo more >>"$KSRC/drivers/gpu/drm/drm.c"
+	echo more >>"$KSRC/arch/arm/kernel.c"
+	echo more >>"$KSRC/Documentation/x/x.rst"
+	get_kernel
+	[ "$folder" = "$first" ]
+	echo edit >>"$KSRC/arch/x86/kvm/x86.c"
+	get_kernel
+	[ "$folder" != "$first" ]
+	grep -q edit "$folder/System.map"
+}
+
+@test "a patch makes another kernel, and costs what it touches" {
+	make_tree
+	get_kernel
+	first=$folder
+	: >"$made"
+	get_kernel --patch "$BATS_TEST_TMPDIR/patch"
+	[ "$folder" != "$first" ]
+	[ "$(<"$folder/System.map")" = $'main\none\n2\nthree' ]
+	[ "$(<"$made")" = arch/x86/kvm/x86 ]
+	grep -q "^patch = patch [0-9a-f]" "$folder/origin"
+	[ "$(find "$cache"/kernel/work-*/src/kernel -type f)" ]
+	# Without it everything is as it was.
+	rm -r "$first"
+	get_kernel
+	[ "$(<"$folder/System.map")" = $'main\none\ntwo\nthree' ]
+	[ -z "$(find "$cache"/kernel/work-*/src/kernel -type f)" ]
+}
+
+@test "a patch that does not apply, or does not build, is in nobody's way" {
+	make_tree
+	sed -i 's/^-two/-zwei/' "$BATS_TEST_TMPDIR/patch"
+	run kernel --patch "$BATS_TEST_TMPDIR/patch"
+	echo "$output"
+	[[ $status -eq 3 && ${lines[-1]} == *"patch does not apply to $KSRC; see "* ]]
+	sed -i 's/^-zwei/-two/; s/^+2/+wrong/' "$BATS_TEST_TMPDIR/patch"
+	run kernel --patch "$BATS_TEST_TMPDIR/patch"
+	echo "$output"
+	[[ $status -eq 3 && ${lines[-1]} == *"cannot build the kernel: make"*"***"* ]]
+	get_kernel
+	[ "$(<"$folder/System.map")" = $'main\none\ntwo\nthree' ]
+	printf -- '--- a/../x\n+++ b/../x\n' >"$BATS_TEST_TMPDIR/patch"
+	run kernel --patch "$BATS_TEST_TMPDIR/patch"
+	[[ $status -eq 2 && ${lines[-1]} == *"outside of the kernel"* ]]
+}
+
+@test "kill -9 in the middle of a patched build" {
+	make_tree
+	mkfifo "$BATS_TEST_TMPDIR/at_work"
+	sed -i 's/^+2/+wait/' "$BATS_TEST_TMPDIR/patch"
+	printf '>! grep -q wait $< || { echo go >%s; sleep 100; }\n' "$BATS_TEST_TMPDIR/at_work" >"$BATS_TEST_TMPDIR/wait"
+	sed -i "/grep -q wrong/r $BATS_TEST_TMPDIR/wait" "$KSRC/Makefile"
+	get_kernel
+	rm -r "$folder"
+	setsid "$root/emulator/machine/kernel.sh" --patch "$BATS_TEST_TMPDIR/patch" >/dev/null 2>&1 3>&- &
+	pid=$!
+	read -r _ <"$BATS_TEST_TMPDIR/at_work"
+	kill -9 "$pid"
+	pkill -9 -s "$pid"	# all of its session, which is this test's alone
+	wait "$pid" || true
+	grep -q wait "$cache"/kernel/work-*/src/arch/x86/kvm/x86.c
+	get_kernel
+	[ "$(<"$folder/System.map")" = $'main\none\ntwo\nthree' ]
+}
+
+@test "configurations: one more, one that is not granted, one that is not there" {
+	make_tree
+	get_kernel --config lockdep
+	grep -qx CONFIG_LOCKS=y "$folder/config"
+	grep -qx "config = base lockdep" "$folder/origin"
+	touch "$KSRC/kernel/denied"
+	run kernel
+	echo "$output"
+	[[ $status -eq 3 && ${lines[-1]} == *"does not grant what $SEPT_CONFIGS/kernel/base.config wants: CONFIG_KVM=y" ]]
+	fails_with 2 "there is no $SEPT_CONFIGS/kernel/none.config" kernel --config none
+}
+
+@test "arguments of kernel.sh" {
+	make_tree
+	fails_with 2 "--patch wants a value" kernel --patch
+	fails_with 2 "/nonexistent is no file" kernel --patch /nonexistent
+	fails_with 2 "unknown argument 'x'" kernel x
+	fails_with 2 "is not a kernel tree" env KSRC="$BATS_TEST_TMPDIR" "$root/emulator/machine/kernel.sh"
+}
+
+@test "our configurations ask for nothing twice" {
+	for file in "$root"/configs/kernel/*.config; do
+		[ -z "$(grep -oE '^(# )?CONFIG_[A-Z0-9_a-z]+' "$file" | sed 's/^# //' | sort | uniq -d)" ]
+	done
+}
+
+# Sets archive.
+get_initramfs() {
+	archive=$("$root/emulator/machine/initramfs.sh" "$@" 2>"$BATS_TEST_TMPDIR/stderr") || {
+		cat "$BATS_TEST_TMPDIR/stderr"
+		return 1
+	}
+}
+
+@test "the initramfs is told by its content" {
+	mkdir -p "$BATS_TEST_TMPDIR/bin/tests"
+	cp /bin/true "$BATS_TEST_TMPDIR/bin/tests/one"
+	cp /bin/true "$BATS_TEST_TMPDIR/bin/tool"
+	get_initramfs --bin "$BATS_TEST_TMPDIR/bin"
+	first=$archive
+	cpio -t --quiet <"$archive" >"$BATS_TEST_TMPDIR/list"
+	for name in init bin/busybox bin/sh tests/one bin/tool dev tmp; do
+		grep -qx "$name" "$BATS_TEST_TMPDIR/list"
+	done
+	cp "$archive" "$BATS_TEST_TMPDIR/before"
+	rm -r "${archive%/*}"
+	touch "$BATS_TEST_TMPDIR/bin/tool"
+	get_initramfs --bin "$BATS_TEST_TMPDIR/bin"
+	[ "$archive" = "$first" ]
+	cmp "$archive" "$BATS_TEST_TMPDIR/before"
+	printf '#!/bin/sh\n' >"$BATS_TEST_TMPDIR/agent"
+	chmod +x "$BATS_TEST_TMPDIR/agent"
+	get_initramfs --agent "$BATS_TEST_TMPDIR/agent"
+	[ "$archive" != "$first" ]
+	(cd "$BATS_TEST_TMPDIR" && cpio -i --quiet init <"$archive" && cmp init agent)
+}
+
+@test "arguments of initramfs.sh" {
+	initramfs=$root/emulator/machine/initramfs.sh
+	fails_with 2 "has no tests" "$initramfs" --bin /nonexistent
+	fails_with 2 "is no program" "$initramfs" --agent /etc/passwd
+	fails_with 2 "has no KVM selftests" "$initramfs" --selftests /
+	fails_with 2 "--bin wants a value" "$initramfs" --bin
+	fails_with 2 "unknown argument 'x'" "$initramfs" x
+}
+
+# What is at OFFSET of FILE, as numbers of SIZE bytes in hexadecimal.
+at() {
+	od -An -v -t "x$2" -j "$(($3))" -N "$4" "$1" | tr -s ' \n' ' ' | sed 's/^ //; s/ $//'
+}
+
+# sum FILE OFFSET BYTES
+sum() {
+	local byte total=0
+
+	for byte in $(at "$1" 1 "$2" "$3"); do
+		total=$((total + 16#$byte))
+	done
+	echo $((total % 256))
+}
+
+make_boot() {
+	machine=$BATS_TEST_TMPDIR/machine
+	make -s -C "$root/emulator/machine" "O=$machine" "$machine/rom.bin" "$machine/boot_image"
+	printf '.globl _start\n_start: .quad 0x1122334455667788\n.data\n.quad 0x99aabbccddeeff00\n.bss\n.skip 65536\n' |
+		gcc -x assembler -c -o "$machine/kernel.o" -
+	ld -n -o "$machine/vmlinux" -Ttext=0x1000000 -Tdata=0x1004000 "$machine/kernel.o"
+	head -c 10000 /dev/zero >"$machine/initramfs"
+}
+
+@test "the ROM starts where the processor does" {
+	make_boot
+	[ "$(stat -c %s "$machine/rom.bin")" -eq 65536 ]
+	# A jump, not over the end.
+	[[ $(at "$machine/rom.bin" 1 0xfff0 1) == e9 ]]
+	[ "$(at "$machine/rom.bin" 1 0 1)" = fa ]
+}
+
+@test "kernel, initramfs, tables and command line are where the kernel looks for them" {
+	make_boot
+	run "$machine/boot_image" -k "$machine/vmlinux" -i "$machine/initramfs" -o "$machine" -c 3 -m 256 -a 'a=b c'
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[ "${lines[0]}" = "memory: guest=256, host=256" ]
+	[ "${lines[1]}" = "optramimage1: file=\"$machine/low.img\", address=0x0" ]
+	[ "${lines[2]}" = "optramimage2: file=\"$machine/kernel.img\", address=0x1000000" ]
+	[ "${lines[3]}" = "optramimage3: file=\"$machine/initramfs\", address=0xfffd000" ]
+	[ "$(at "$machine/kernel.img" 8 0 8)" = 1122334455667788 ]
+	[ "$(at "$machine/kernel.img" 8 0x4000 8)" = 99aabbccddeeff00 ]
+	low=$machine/low.img
+	[ "$(at "$low" 8 0x8000 24)" = "0000000001000000 000000000000b000 0000000000009000" ]
+	# Two page tables, the second with 1 GiB pages.
+	[ "$(at "$low" 8 0x9000 8) $(at "$low" 8 0xa008 8)" = "000000000000a003 0000000040000083" ]
+	# boot_params: e820 entries, signature, initramfs and its size, command line.
+	[ "$(at "$low" 1 0xb1e8 1) $(at "$low" 4 0xb202 4)" = "02 53726448" ]
+	[ "$(at "$low" 4 0xb218 8) $(at "$low" 4 0xb228 4)" = "0fffd000 00002710 0000c000" ]
+	[ "$(at "$low" 8 0xb2e4 16)" = "0000000000100000 000000000ff00000" ]
+	[ "$(tail -c +$((0xc000 + 1)) "$low" | head -c 6 | tr '\0' .)" = "a=b c." ]
+	# MP table: both checksums, three processors.
+	[ "$(sum "$low" 0x10 16)" -eq 0 ]
+	[ "$(sum "$low" 0x1000 $((0x$(at "$low" 2 0x1004 2))))" -eq 0 ]
+	[ "$(at "$low" 1 0x102c 2),$(at "$low" 1 0x1040 2),$(at "$low" 1 0x1054 2)" = "00 00,00 01,00 02" ]
+	[ "$(at "$low" 1 0x1068 2)" = "01 00" ]
+}
+
+@test "what boot_image refuses" {
+	make_boot
+	run "$machine/boot_image" -k /bin/true -o "$machine"
+	[[ $status -eq 3 && $output == *"is not a kernel that can be started"* ]]
+	run "$machine/boot_image" -k /etc/passwd -o "$machine"
+	[[ $status -eq 3 && $output == *"is not a kernel's vmlinux"* ]]
+	run "$machine/boot_image" -k "$machine/vmlinux" -o "$machine" -m 64
+	[[ $status -eq 2 && $output == *"64 MB of memory are too few"* ]]
+	run "$machine/boot_image" -k "$machine/vmlinux" -o "$machine" -c 65
+	[[ $status -eq 2 && $output == *"want a number from 1 to 64"* ]]
+	run "$machine/boot_image" -k "$machine/vmlinux" -o "$machine" -a "$(printf '%2048s' x)"
+	[[ $status -eq 2 && $output == *"more than 2047 characters"* ]]
+	run "$machine/boot_image" -k "$machine/vmlinux" -i /nonexistent -o "$machine"
+	[[ $status -eq 3 && $output == *"/nonexistent: No such file"* ]]
+}
