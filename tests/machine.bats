@@ -21,7 +21,7 @@ setup() {
 # sources, and made tells each time that one was compiled.
 make_tree() {
 	export KSRC=$BATS_TEST_TMPDIR/linux made=$BATS_TEST_TMPDIR/made
-	mkdir -p "$KSRC"/{arch/x86/kvm,arch/arm,Documentation/x,drivers/gpu/drm,init,kernel}
+	mkdir -p "$KSRC"/{arch/x86/kvm,arch/arm,Documentation/x,drivers/gpu/drm,drivers/net/x,init,kernel}
 	: >"$made"
 	cat >"$KSRC/Makefile" <<-END
 		.RECIPEPREFIX = >
@@ -41,7 +41,7 @@ make_tree() {
 		>cat \$^ >\$(O)/System.map
 		>objcopy --add-section .text.kernel=\$(O)/System.map /bin/true \$(O)/vmlinux
 	END
-	touch "$KSRC"/{Kbuild,Documentation/x/x.rst,drivers/gpu/drm/drm.c,arch/arm/kernel.c}
+	touch "$KSRC"/{Kbuild,Documentation/x/x.rst,drivers/gpu/drm/drm.c,drivers/net/{x/card,loopback}.c,arch/arm/kernel.c}
 	printf 'config KVM\n' >"$KSRC/arch/x86/Kconfig"
 	echo 'main' >"$KSRC/init/main.c"
 	printf 'one\ntwo\nthree\n' >"$KSRC/arch/x86/kvm/x86.c"
@@ -87,6 +87,7 @@ get_kernel() {
 	grep -qx "config = base" "$folder/origin"
 	grep -qx "pahole = v1.30" "$folder/origin"
 	[ "$(find "$KSRC" -printf '%p %s %T@\n' | sort)" = "$before" ]
+	[ "$(cd "$cache"/kernel/work-*/src/drivers && find . -type f)" = ./net/loopback.c ]
 	first=$folder
 	get_kernel
 	[[ $folder == "$first" && ! -s $BATS_TEST_TMPDIR/stderr && $(wc -l <"$made") -eq 2 ]]

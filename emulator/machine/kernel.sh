@@ -26,7 +26,7 @@ left_out=('Documentation/*' tools/perf 'tools/testing/*')
 left_out_code=(
 	arch/{alpha,arc,arm,arm64,csky,hexagon,loongarch,m68k,microblaze,mips,nios2}
 	arch/{openrisc,parisc,powerpc,riscv,s390,sh,sparc,xtensa}
-	drivers/{accel,clk,gpu,iio,infiniband,media,net,pinctrl,scsi,staging} sound
+	drivers/{accel,clk,gpu,iio,infiniband,media,pinctrl,scsi,staging} 'drivers/net/*' sound
 )
 code=('*.[chS]' '*.dts' '*.dtsi' '*_defconfig')
 
@@ -72,21 +72,23 @@ pack_own() (
 )
 
 unpack_deb() {
-	local dir glob exclude=() tarball
+	local dir glob exclude=() tarball top
 
-	for dir in "${left_out[@]}"; do
-		exclude+=(--exclude="*/$dir/*")
-	done
-	for dir in "${left_out_code[@]}"; do
-		for glob in "${code[@]}"; do
-			exclude+=(--exclude="*/$dir/$glob")
-		done
-	done
 	dpkg-deb --fsys-tarfile "$1" |
 		tar -x -C "$tmp" --wildcards './usr/src/*linux-source-*.tar.*' &&
 	tarball=$(find "$tmp/usr/src" -name 'linux-source-*.tar.*') &&
-	mkdir "$tmp/src" &&
-	tar -x -f "$tarball" -C "$tmp/src" --strip-components=1 "${exclude[@]}" \
+	mkdir "$tmp/src" || return
+	top=${tarball##*/}
+	top=${top%.tar.*}
+	for dir in "${left_out[@]}"; do
+		exclude+=(--exclude="$top/$dir/*")
+	done
+	for dir in "${left_out_code[@]}"; do
+		for glob in "${code[@]}"; do
+			exclude+=(--exclude="$top/$dir/$glob")
+		done
+	done
+	tar -x -f "$tarball" -C "$tmp/src" --strip-components=1 --anchored "${exclude[@]}" \
 		--checkpoint=20000 --checkpoint-action=echo='%{r}T' &&
 	rm -r "${tmp:?}/usr"
 }
