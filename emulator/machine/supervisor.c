@@ -39,7 +39,7 @@
  * Bochs' MWAIT does not wait, so idling is by HLT.
  */
 #define KERNEL_ARGS	"console=ttyS0,115200 panic=-1 reboot=t nokaslr no5lvl mitigations=off " \
-			"idle=halt tsc=reliable kvm_intel.tdx=1 tdx_sept.platform=emulated"
+			"idle=halt init_on_free=1 tsc=reliable kvm_intel.tdx=1 tdx_sept.platform=emulated"
 
 /* What the emulator finds open; the names in its bochsrc. */
 enum { FD_STREAM = 3, FD_CONTROL, FD_CONSOLE };
