@@ -202,9 +202,17 @@ without_tdx() {
 }
 
 @test "defaults leave the choice to the runner" {
-	run "$run_sh"
+	run "$run_sh" --platform host
 	[[ $output == *--seed$'\n'random$'\n'--timeout$'\n'0$'\n'* ]]
 	[[ $output != *--vm-type* && $output == *$'\n'-- ]]
+}
+
+@test "auto has the emulated machine run TDs, unless told otherwise" {
+	run "$run_sh"
+	[[ ${output%%--platform$'\n'emulated*} != *--vm-type* ]]
+	[[ ${output#*--platform$'\n'emulated} == *--vm-type$'\n'tdx* ]]
+	run "$run_sh" --vm-type default
+	[[ $output != *--vm-type$'\n'tdx* ]]
 }
 
 @test "the commit is recorded, whoever the clone belongs to" {
