@@ -311,7 +311,8 @@ our_commit() {
 prepare() {
 	local -a options=()
 
-	(( ! flag[no-install] )) || options=(--no-install)
+	(( ! with_machine )) || options+=(--machine)
+	(( ! flag[no-install] )) || options+=(--no-install)
 	step_call "$root/scripts/linux.sh" --check || exit
 	step_call "$root/scripts/deps.sh" "${options[@]}" || exit
 	step_call "$root/scripts/linux.sh" || exit
@@ -444,7 +445,7 @@ worse() {
 }
 
 main() {
-	local command=run junit='' explore='' tree bin quoted=''
+	local command=run junit='' explore='' tree bin quoted='' with_machine=0
 	local -a globs=() arguments=() machine=() platforms=() runner=()
 	local -A flag=([json]=0 [list]=0 [trace]=0 [show-config]=0 [no-install]=0 [help]=0)
 
@@ -464,14 +465,15 @@ main() {
 		[[ $EUID -eq 0 || ${flag[list]} -eq 1 || ${platforms[*]} == emulated ]] ||
 			die 3 "run it as root: page frame numbers, BPF and the kernel log are for root alone (--list, doctor and --platform emulated are not)"
 	fi
+	# Only where it runs, not where its cases are listed.
+	[[ $command != shell && ( ${platforms[*]} != *emulated* || ${flag[list]} -eq 1 ) ]] ||
+		with_machine=1
 	step_init
 	prepare
 
 	(( ! flag[json] )) || arguments+=(--json)
 	[[ $command != doctor ]] || exec "$bin/doctor" "${arguments[@]}"
-	if [[ $command == shell || ( ${platforms[*]} == *emulated* && ${flag[list]} -eq 0 ) ]]; then
-		prepare_machine
-	fi
+	(( ! with_machine )) || prepare_machine
 	[[ $command != shell ]] || shell
 
 	(( ! $# )) || printf -v quoted ' %q' "$@"

@@ -62,6 +62,7 @@ untouched() {
 	printf -v expected '%s\n' "${expected[@]}"
 	# shellcheck disable=SC2128 # all of it is in its first element
 	[[ $output$'\n' == *"$expected" ]]
+	grep -qx "deps --machine" "$calls"
 	grep -qx "initramfs --bin $clone/built/bin --agent $clone/tools/agent" "$calls"
 }
 
