@@ -5,16 +5,10 @@
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=tests/timing.bash
+. tests/timing.bash
 
 results=		# removed on every way out
-
-say() { printf '%s\n' "$*" >&2; }
-
-# now_ms: milliseconds, for whole processes; within one use tests/bench.c.
-now_ms() { printf '%d\n' $(($(date +%s%N) / 1000000)); }
-
-# median NUMBER...
-median() { printf '%s\n' "$@" | sort -n | sed -n "$((($# + 1) / 2))p"; }
 
 # The kernel's own tool, from the tree that the suite is built against.
 build_page_types() {

@@ -10,15 +10,11 @@
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=tests/timing.bash
+. tests/timing.bash
 
 dir=		# of the machine; removed on every way out
 tools=
-
-say() { printf '%s\n' "$*" >&2; }
-
-median() { printf '%s\n' "$@" | sort -n | sed -n "$((($# + 1) / 2))p"; }
-
-now_ms() { printf '%d\n' $(($(date +%s%N) / 1000000)); }
 
 cleanup() {
 	[[ -z $tools ]] || "$tools/machine" stop --dir "$dir/machine" >/dev/null 2>&1 || :	# never started
