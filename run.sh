@@ -325,7 +325,6 @@ prepare() {
 # Sets machine: the runner's options for the emulated machine.
 prepare_machine() {
 	local tools bochs kernel initramfs
-	local -a options=()
 
 	step_call "$root/emulator/bochs/build.sh" || exit
 	bochs=$REPLY
@@ -336,8 +335,8 @@ prepare_machine() {
 	step_call "$root/emulator/machine/kernel.sh" || exit
 	kernel=$REPLY
 	cache_use "$kernel"
-	step_call "$root/emulator/machine/initramfs.sh" --bin "$bin" --agent "$tools/agent" \
-		"${options[@]}" || exit
+	step_call "$root/emulator/machine/initramfs.sh" --bin "$bin" --agent "$tools/agent" ||
+		exit
 	initramfs=$REPLY
 	cache_use "${initramfs%/*}"
 	machine=(
