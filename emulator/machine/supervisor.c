@@ -143,7 +143,10 @@ static int write_bochsrc(void)
 	rc = add_images(to);
 	fprintf(to, "romimage: file=%s, options=none\n"
 		"vgaromimage: file=%s\n", o->rom, o->rom);
-	/* In 5-level paging Bochs takes 4K pages of a guest for larger ones. */
+	/*
+	 * Of a plain guest with LA57 and pages of 2M only one page in each was ever
+	 * faulted in: what is written to the others lands there.
+	 */
 	fprintf(to, "cpu: model=sapphire_rapids, count=1:%u:1, ips=%u, quantum=%u, "
 		"reset_on_triple_fault=0, add_features=\"tdx\", exclude_features=\"la57\""
 		"%s%s%s\n", o->cpus, IPS, o->quantum,
