@@ -81,6 +81,11 @@ config_value() {
 		[[ $value =~ ^[0-9][A-Za-z0-9.+:~-]*$ ]] && return
 		REPLY="a package's version, such as 7.3.4-1"
 		return 1 ;;
+	pin)
+		[[ $value != newest ]] || return 0
+		config_value version "$value" && return
+		REPLY+=", or 'newest'"
+		return 1 ;;
 	name)
 		[[ $value =~ ^[A-Za-z0-9][A-Za-z0-9.+_/-]*$ ]] && return
 		REPLY="one name"

@@ -8,6 +8,10 @@
 # name is that of a binary package, whose file is then NAME.deb, or of a source
 # package of which "file" names one file.  "suites" are looked through in order,
 # as far as needed.  Nothing is fetched that the cache has.
+#
+# The version "newest" of a binary package goes without "sha256": whatever the first
+# suite that has it has now, and from then on what the cache has.  That is for what a
+# stable suite replaces, since an archive keeps no older version of it.
 
 set -euo pipefail
 
@@ -25,7 +29,7 @@ file_of() {
 		file=$1.deb
 		type=deb
 	fi
-	kept=$cache_dir/download/${values[$1.sha256]}.$type
+	kept=$cache_dir/download/${values[$1.sha256]-}.$type
 }
 
 # have NAME: whether the cache has it, whole.
@@ -33,7 +37,7 @@ have() {
 	local type file kept
 
 	file_of "$1"
-	[[ -f $kept ]] || return
+	[[ -v values[$1.sha256] && -f $kept ]] || return
 	file_whole "$kept" "${values[$1.sha256]}" && return
 	say "$kept is damaged; fetch it again"
 	rm -f -- "$kept"
@@ -54,7 +58,10 @@ look_up() {
 			[[ $type != deb ]] || known=$(archive_packages "${missing[@]}")
 		fi
 		version=${values[$name.version]}
-		if [[ $type == deb ]]; then
+		if [[ $version == newest ]]; then
+			line=$(grep "^${name//./\\.} " <<<"$known" | tail -n 1) || continue
+			read -r _ "values[$name.version]" "values[$name.sha256]" _ <<<"$line"
+		elif [[ $type == deb ]]; then
 			line=$(grep -F "$name $version " <<<"$known") || continue
 		else
 			line=$(archive_source "$name" "$version" "$file")
@@ -113,17 +120,24 @@ main() {
 	mapfile -t names < <(sed -n 's/^\[\([A-Za-z0-9.+-]*\)\].*/\1/p' "$config")
 	# shellcheck disable=SC2034
 	for name in "${names[@]}"; do
-		types[$name.version]=version
+		types[$name.version]=pin
 		types[$name.sha256]=sha256
 		types[$name.file]=name
 	done
 	config_read "$config" values origins types
-	config_need "$config" values suites "${names[@]/%/.version}" "${names[@]/%/.sha256}"
+	config_need "$config" values suites "${names[@]/%/.version}"
+	for name in "${names[@]}"; do
+		if [[ ${values[$name.version]} != newest ]]; then
+			config_need "$config" values "$name.sha256"
+		elif [[ -v values[$name.sha256] || -v values[$name.file] ]]; then
+			die 2 "${origins[$name.version]}: the newest $name can have neither sha256 nor file"
+		fi
+	done
 	(( ${#names[@]} )) || die 2 "$config pins no package"
 
 	cache_find
 	dir=$(for name in "${names[@]}"; do
-		echo "$name ${values[$name.file]-} ${values[$name.sha256]}"
+		echo "$name ${values[$name.file]-} ${values[$name.sha256]-newest}"
 	done | sha256sum)
 	dir=$cache_dir/package/${dir:0:16}
 	step_init

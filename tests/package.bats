@@ -108,6 +108,25 @@ get_folder() {
 	[[ $status -eq 3 && ${lines[-1]} == *"the archive has no library 0.9-4 in older newer; pin in $pins what it has"* ]]
 }
 
+@test "the newest of what the archive has, and then what the cache has" {
+	sed -i '/^\[library\]/,/^sha256/{s/^version.*/version = newest/; /^sha256/d}' "$pins"
+	make_package library 0.10-1
+	get_folder
+	cmp "$folder/library.deb" "$archive/library.deb"
+	[ "$(dpkg-deb -f "$folder/library.deb" Version)" = 0.10-1 ]
+	first=$folder
+	make_package library 0.11-1
+	get_folder
+	[ "$folder" = "$first" ]
+}
+
+@test "the newest has no hash that anybody could know before" {
+	sed -i 's/^version = 0.9-3/version = newest/' "$pins"
+	run package
+	echo "$output"
+	[[ $status -eq 2 && ${lines[-1]} == *"$pins:"*"the newest library can have neither sha256 nor file" ]]
+}
+
 @test "no network: one sentence, and the log" {
 	apt_uses_archive "[trusted=yes] " "http://127.0.0.1:9/"
 	run package
