@@ -91,6 +91,9 @@ The emulated machine (docs/emulated.md):
   --cpus N            processors (default 2)
   --memory MB         memory (default 1024)
   --kernel-args TEXT  more of its kernel's command line
+  --kernel-patch FILE build its kernel with this patch; may be repeated
+  --kernel-config NAME
+                      and with configs/kernel/NAME.config; may be repeated
   --quantum N         instructions of a processor's turn (default 16)
   --schedule-seed S   turns of random length, from S; default 0: all the same
   --explore N         N interleavings, with schedule seeds made from the seed, until
@@ -137,7 +140,8 @@ END
 unknown_option() {
 	local name=$1
 
-	config_nearest "${name#--}" "${settings[@]//_/-}" junit explore "${flags[@]}"
+	config_nearest "${name#--}" "${settings[@]//_/-}" junit explore kernel-patch kernel-config \
+		"${flags[@]}"
 	die 2 "unknown option '$name' (nearest: --$REPLY); see ./run.sh --help"
 }
 
@@ -173,11 +177,11 @@ read_settings() {
 	done
 }
 
-# parse ARGUMENT...: sets value, flag, junit, command and globs.
+# parse ARGUMENT...: sets value, flag, junit, explore, kernel, command and globs.
 parse() {
 	local parsed error name long
 
-	printf -v long '%s:,' "${settings[@]//_/-}" junit explore
+	printf -v long '%s:,' "${settings[@]//_/-}" junit explore kernel-patch kernel-config
 	long+=$(IFS=,; echo "${flags[*]}")
 	if ! parsed=$(env -u POSIXLY_CORRECT getopt -n run.sh -o h -l "$long" -- "$@" 2>/dev/null); then
 		error=$(env -u POSIXLY_CORRECT LC_ALL=C getopt -n run.sh -o h -l "$long" -- "$@" 2>&1 >/dev/null) || :
@@ -198,6 +202,15 @@ parse() {
 			shift
 			config_value 'count:1000000' "$1" || die 2 "--explore=$1: want $REPLY"
 			explore=$REPLY ;;
+		kernel-patch)
+			shift
+			[[ -f $1 ]] || die 2 "--kernel-patch: $1 is no file"
+			kernel+=("--$name" "$(realpath -- "$1")") ;;
+		kernel-config)
+			shift
+			[[ -f ${SEPT_CONFIGS:-$root/configs}/kernel/$1.config ]] ||
+				die 2 "--kernel-config: there is no ${SEPT_CONFIGS:-$root/configs}/kernel/$1.config"
+			kernel+=("--$name" "$1") ;;
 		*)	if [[ " ${flags[*]} " == *" $name "* ]]; then
 				flag[$name]=1
 			else
@@ -226,6 +239,8 @@ check_machine_options() {
 			die 2 "${origin[$name]} is for --platform emulated, not for ${value[platform]}"
 	done
 	[[ -z $explore ]] || die 2 "--explore is for --platform emulated, not for ${value[platform]}"
+	(( ${#kernel[@]} == 0 )) ||
+		die 2 "${kernel[0]} is for --platform emulated, not for ${value[platform]}"
 	(( ! flag[trace] )) || die 2 "--trace is for --platform emulated, not for ${value[platform]}"
 }
 
@@ -245,6 +260,7 @@ check_arguments() {
 		done
 		[[ -z $junit ]] || die 2 "doctor takes no --junit"
 		(( ! flag[list] )) || die 2 "doctor takes no --list"
+		(( ${#kernel[@]} == 0 )) || die 2 "doctor takes no ${kernel[0]}"
 	fi
 	if [[ $command == shell ]]; then
 		check_shell
@@ -290,12 +306,12 @@ choose_platforms() {
 		host_has_tdx ||
 			die 3 "--platform hardware needs an initialized TDX module and kvm_intel.tdx=1; ./run.sh doctor tells what is missing" ;;
 	auto)
-		if host_has_tdx; then
+		if [[ -n $explore || ${#kernel[@]} -ne 0 ]]; then
+			platforms=(emulated)
+		elif host_has_tdx; then
 			platforms=(hardware)
 		elif (( flag[list] )); then
 			platforms=(host)	# the same cases everywhere
-		elif [[ -n $explore ]]; then
-			platforms=(emulated)
 		else
 			platforms=(host emulated)
 		fi ;;
@@ -324,7 +340,7 @@ prepare() {
 
 # Sets machine: the runner's options for the emulated machine.
 prepare_machine() {
-	local tools bochs kernel initramfs
+	local tools bochs vmlinux initramfs
 
 	step_call "$root/emulator/bochs/build.sh" || exit
 	bochs=$REPLY
@@ -332,19 +348,19 @@ prepare_machine() {
 	step_call "$root/emulator/machine/tools.sh" || exit
 	tools=$REPLY
 	cache_use "$tools"
-	step_call "$root/emulator/machine/kernel.sh" || exit
-	kernel=$REPLY
-	cache_use "$kernel"
+	step_call "$root/emulator/machine/kernel.sh" "${kernel[@]/#--kernel-/--}" || exit
+	vmlinux=$REPLY
+	cache_use "$vmlinux"
 	step_call "$root/emulator/machine/initramfs.sh" --bin "$bin" --agent "$tools/agent" ||
 		exit
 	initramfs=$REPLY
 	cache_use "${initramfs%/*}"
 	machine=(
-		--machine "$tools" --bochs "$bochs/bochs" --kernel "$kernel/vmlinux.boot"
-		--symbols "$kernel/vmlinux" --initramfs "$initramfs"
+		--machine "$tools" --bochs "$bochs/bochs" --kernel "$vmlinux/vmlinux.boot"
+		--symbols "$vmlinux/vmlinux" --initramfs "$initramfs"
 		--cpus "${value[cpus]}" --memory "${value[memory]}"
 		--quantum "${value[quantum]}" --schedule-seed "${value[schedule_seed]}"
-		--kernel-args "${value[kernel_args]}" --sanitizer "${value[sanitizer]}"
+		--kernel-args "${value[kernel_args]}" --sanitizer "${value[sanitizer]}" "${kernel[@]}"
 	)
 	(( ! flag[trace] )) || machine+=(--trace)
 	[[ -z $explore ]] || machine+=(--explore "$explore")
@@ -445,7 +461,7 @@ worse() {
 
 main() {
 	local command=run junit='' explore='' tree bin quoted='' with_machine=0
-	local -a globs=() arguments=() machine=() platforms=() runner=()
+	local -a globs=() arguments=() kernel=() machine=() platforms=() runner=()
 	local -A flag=([json]=0 [list]=0 [trace]=0 [show-config]=0 [no-install]=0 [help]=0)
 
 	parse "$@"

@@ -16,6 +16,13 @@
  * work is the tool emulator/machine/machine.c; docs/emulated.md tells how.
  */
 
+#define EMULATED_NAMES	16
+
+struct emulated_names {
+	const char *name[EMULATED_NAMES];
+	unsigned int nr;
+};
+
 /**
  * struct emulated - a machine
  * @tools:     folder with machine, boot_image, rom.bin and msrs.def
@@ -23,6 +30,8 @@
  * @kernel:    vmlinux; @symbols: the same with symbols, or NULL
  * @initramfs: has the tests in /tests and the runner in /bin
  * @kernel_args: more of the kernel's command line, or NULL
+ * @kernel_patches: what @kernel was built with; they are told, not applied
+ * @kernel_configs: the same
  * @sanitizer: off, warn or fatal
  * @trace:     write a SEAMCALL trace of each case
  * @quantum:   instructions of a processor's turn
@@ -31,6 +40,7 @@
  */
 struct emulated {
 	const char *tools, *bochs, *kernel, *symbols, *initramfs, *kernel_args, *sanitizer;
+	struct emulated_names kernel_patches, kernel_configs;
 	bool trace;
 	unsigned int cpus, memory, quantum;
 	unsigned long long schedule_seed;

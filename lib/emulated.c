@@ -31,6 +31,7 @@ void emulated_defaults(struct emulated *e)
 enum {
 	OPT_TOOLS = 512, OPT_BOCHS, OPT_KERNEL, OPT_SYMBOLS, OPT_INITRAMFS, OPT_KERNEL_ARGS,
 	OPT_SANITIZER, OPT_TRACE, OPT_CPUS, OPT_MEMORY, OPT_QUANTUM, OPT_SCHEDULE_SEED,
+	OPT_KERNEL_PATCH, OPT_KERNEL_CONFIG,
 };
 
 static const struct argp_option options[] = {
@@ -41,6 +42,8 @@ static const struct argp_option options[] = {
 	{ "symbols", OPT_SYMBOLS, "VMLINUX", 0, "The same with symbols", 1 },
 	{ "initramfs", OPT_INITRAMFS, "FILE", 0, "With the tests in /tests", 1 },
 	{ "kernel-args", OPT_KERNEL_ARGS, "TEXT", 0, "More of the kernel's command line", 1 },
+	{ "kernel-patch", OPT_KERNEL_PATCH, "FILE", 0, "What it was built with; recorded", 1 },
+	{ "kernel-config", OPT_KERNEL_CONFIG, "NAME", 0, "The same", 1 },
 	{ "cpus", OPT_CPUS, "N", 0, "Processors (default: 2)", 1 },
 	{ "memory", OPT_MEMORY, "MB", 0, "Memory (default: 1024)", 1 },
 	{ "quantum", OPT_QUANTUM, "N", 0, "Instructions of a processor's turn (default: 16)", 1 },
@@ -62,6 +65,13 @@ static unsigned long long number(struct argp_state *state, const char *name, con
 		argp_failure(state, 2, 0, "--%s must be a number from %llu to %llu, not \"%s\"",
 			     name, min, max, text);
 	return value;
+}
+
+static void keep(struct argp_state *state, struct emulated_names *names, const char *arg)
+{
+	if (names->nr == EMULATED_NAMES)
+		argp_failure(state, 2, 0, "more than %d patches or configurations", EMULATED_NAMES);
+	names->name[names->nr++] = arg;
 }
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -86,6 +96,12 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_KERNEL_ARGS:
 		e->kernel_args = *arg ? arg : NULL;
+		break;
+	case OPT_KERNEL_PATCH:
+		keep(state, &e->kernel_patches, arg);
+		break;
+	case OPT_KERNEL_CONFIG:
+		keep(state, &e->kernel_configs, arg);
 		break;
 	case OPT_SANITIZER:
 		if (strcmp(arg, "off") && strcmp(arg, "warn") && strcmp(arg, "fatal"))
@@ -345,15 +361,28 @@ char **emulated_command(const struct emulated *e, const char *results, const cha
 	return argv;
 }
 
+static json_t *names_json(const struct emulated_names *names)
+{
+	json_t *json = json_array();
+	unsigned int i;
+
+	/* A file's name need not be UTF-8. */
+	for (i = 0; json && i < names->nr; i++)
+		json_array_append_new(json, json_string(names->name[i]) ?: json_null());
+	return json;
+}
+
 json_t *emulated_json(const struct emulated *e)
 {
 	char seed[24];
 
 	snprintf(seed, sizeof(seed), "0x%llx", e->schedule_seed);
-	return json_pack("{si si si ss ss* ss sb}", "cpus", e->cpus, "memory", e->memory,
+	return json_pack("{si si si ss ss* so so ss sb}", "cpus", e->cpus, "memory", e->memory,
 			 "quantum", e->quantum, "schedule_seed", seed,
-			 "kernel_args", e->kernel_args, "sanitizer", e->sanitizer,
-			 "trace", e->trace);
+			 "kernel_args", e->kernel_args,
+			 "kernel_patches", names_json(&e->kernel_patches),
+			 "kernel_configs", names_json(&e->kernel_configs),
+			 "sanitizer", e->sanitizer, "trace", e->trace);
 }
 
 /* As a shell reads it back. */
@@ -363,6 +392,16 @@ static void print_quoted(const char *text, FILE *to)
 	for (; *text; text++)
 		fprintf(to, *text == '\'' ? "'\\''" : "%c", *text);
 	fputc('\'', to);
+}
+
+static void print_names(const char *option, const struct emulated_names *names, FILE *to)
+{
+	unsigned int i;
+
+	for (i = 0; i < names->nr; i++) {
+		fprintf(to, " --%s ", option);
+		print_quoted(names->name[i], to);
+	}
 }
 
 void emulated_print_options(const struct emulated *e, unsigned long long schedule_seed, FILE *to)
@@ -382,4 +421,6 @@ void emulated_print_options(const struct emulated *e, unsigned long long schedul
 		fprintf(to, " --kernel-args ");
 		print_quoted(e->kernel_args, to);
 	}
+	print_names("kernel-patch", &e->kernel_patches, to);
+	print_names("kernel-config", &e->kernel_configs, to);
 }

@@ -145,6 +145,10 @@ def machine(run, case):
             f' --cpus {told["cpus"]} --memory {told["memory"]} --sanitizer {told["sanitizer"]}'
     if "kernel_args" in told:
         words += f' --kernel-args {shlex.quote(told["kernel_args"])}'
+    for name in told["kernel_patches"]:
+        words += f' --kernel-patch {shlex.quote(str(name))}'
+    for name in told["kernel_configs"]:
+        words += f' --kernel-config {shlex.quote(str(name))}'
     return words
 
 

@@ -46,6 +46,7 @@ untouched() {
 	fails_with 2 "doctor takes no names, but got 'x'" "$run_sh" doctor x
 	fails_with 2 "doctor takes no --seed" "$run_sh" doctor --seed 1
 	fails_with 2 "doctor takes no --list" "$run_sh" doctor --list
+	fails_with 2 "doctor takes no --kernel-patch" "$run_sh" doctor --kernel-patch "$run_sh"
 	untouched
 }
 
@@ -64,6 +65,22 @@ untouched() {
 	[[ $output$'\n' == *"$expected" ]]
 	grep -qx "deps --machine" "$calls"
 	grep -qx "initramfs --bin $clone/built/bin --agent $clone/tools/agent" "$calls"
+}
+
+@test "patches and configurations of the machine's kernel" {
+	cd "$BATS_TEST_TMPDIR"
+	: >'a b.patch'
+	run "$run_sh" --kernel-patch 'a b.patch' --kernel-config lockdep --kernel-patch "$clone/run.sh" 'x.*'
+	echo "$output"
+	[ "$status" -eq 0 ]
+	[[ $output == *$'\n'--platform$'\n'emulated$'\n'* && $output != *$'\n'host$'\n'* ]]
+	[[ $output == *--kernel-patch$'\n'"$BATS_TEST_TMPDIR/a b.patch"$'\n'--kernel-config$'\n'lockdep$'\n'--kernel-patch$'\n'"$clone/run.sh"$'\n'--$'\n''x.*' ]]
+	grep -qxF "kernel --patch $BATS_TEST_TMPDIR/a b.patch --config lockdep --patch $clone/run.sh" "$calls"
+	: >"$calls"
+	fails_with 2 "--kernel-patch: none is no file" "$run_sh" --kernel-patch none
+	fails_with 2 "/kernel/none.config" "$run_sh" --kernel-config none
+	fails_with 2 "--kernel-patch is for --platform emulated, not for host" "$run_sh" --platform host --kernel-patch 'a b.patch'
+	untouched
 }
 
 @test "nobody but the emulated platform has the emulator made" {
@@ -246,7 +263,7 @@ without_tdx() {
 	run "$run_sh" --help
 	[[ $status -eq 0 && $output == *Usage:* && $output == *Examples:* && $output == *"Exit status:"* ]]
 	for option in platform vm-type repeat jobs seed timeout settle-ms results junit json list show-config no-install \
-		cpus memory kernel-args quantum schedule-seed explore sanitizer trace; do
+		cpus memory kernel-args kernel-patch kernel-config quantum schedule-seed explore sanitizer trace; do
 		[[ $output == *"--$option"* ]]
 	done
 	untouched
