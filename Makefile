@@ -73,7 +73,7 @@ $(O)/bin/tests/%: $(O)/tdx_sept_tests/%.o $(O)/libsept.a $(O)/libkvm.a
 	$(CC) $(LINK) -o $@ $^ $(LIBS)
 
 # Too long for one file.
-$(O)/bin/runner: $(O)/scripts/runner/summary.o
+$(O)/bin/runner: $(patsubst %.c,$(O)/%.o,$(wildcard scripts/runner/*.c))
 
 $(TOOLS:%=$(O)/bin/%): $(O)/bin/%: $(O)/scripts/%.o $(O)/libsept.a $(O)/libkvm.a
 	@mkdir -p $(@D)

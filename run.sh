@@ -403,6 +403,7 @@ runner_command() {
 		--settle-ms "${value[settle_ms]}" --jobs "${value[jobs]}"
 		--commit "$(our_commit)" --command-line "$0$quoted"
 		--linux-origin "$tree/origin" --report "$root/scripts/report.py"
+		--errata "${SEPT_CONFIGS:-$root/configs}/errata.json"
 		"${arguments[@]}"
 	)
 	[[ $platform != emulated ]] || runner+=("${machine[@]}")

@@ -49,6 +49,9 @@ struct cases {
 int cases_find(const char *dir, struct cases *out, char *why, size_t why_len);
 void cases_free(struct cases *cases);
 
+/* Whether the shell pattern @glob matches an address, its file or file.variant. */
+bool cases_match(const char *address, const char *glob);
+
 /**
  * cases_select() - keep the cases that are asked for
  * @cases:   the cases; the others are removed

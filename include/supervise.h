@@ -23,9 +23,10 @@ enum verdict {
 	VERDICT_FAIL,
 	VERDICT_SKIP,
 	VERDICT_ERROR,		/* the infrastructure failed: neither passed nor failed */
+	VERDICT_KNOWN,		/* the runner's: failed, as the errata table says it would */
 };
 
-/* "PASS", "FAIL", "SKIP", "ERROR". */
+/* "PASS", "FAIL", "SKIP", "ERROR", "KNOWN". */
 const char *verdict_name(enum verdict v);
 
 /**

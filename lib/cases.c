@@ -212,7 +212,7 @@ static void case_names(const char *address, char names[3][NAME_MAX_LEN + 1])
 	snprintf(names[2], NAME_MAX_LEN + 1, "%s", address);
 }
 
-static bool case_matches(const char *address, const char *glob)
+bool cases_match(const char *address, const char *glob)
 {
 	char names[3][NAME_MAX_LEN + 1];
 	int i;
@@ -290,7 +290,7 @@ int cases_select(struct cases *cases, char **globs, unsigned int nr,
 
 	for (g = 0; g < nr; g++) {
 		for (i = 0; i < cases->nr; i++)
-			if (case_matches(cases->list[i].address, globs[g]))
+			if (cases_match(cases->list[i].address, globs[g]))
 				break;
 		if (i == cases->nr) {
 			nearest(cases, globs[g], best);
@@ -304,7 +304,7 @@ int cases_select(struct cases *cases, char **globs, unsigned int nr,
 		bool keep = !nr;
 
 		for (g = 0; g < nr && !keep; g++)
-			keep = case_matches(c->address, globs[g]);
+			keep = cases_match(c->address, globs[g]);
 		if (keep && vm_type)
 			keep = case_has_type(c->address, vm_type);
 		if (keep)

@@ -60,6 +60,7 @@ const char *verdict_name(enum verdict v)
 	static const char * const names[] = {
 		[VERDICT_PASS] = "PASS", [VERDICT_FAIL] = "FAIL",
 		[VERDICT_SKIP] = "SKIP", [VERDICT_ERROR] = "ERROR",
+		[VERDICT_KNOWN] = "KNOWN",
 	};
 
 	return names[v];

@@ -65,11 +65,13 @@ class Case:
         self.verdict = "ERROR"
         self.reason = "was in flight when the run ended"
         self.schedule = start.get("schedule_seed")
+        self.known = None
         self.seconds = 0.0
         self.ended = False
 
     def end(self, line):
         self.verdict, self.reason = line["verdict"], line["reason"]
+        self.known = line.get("known")
         self.seconds = line["wall_ms"] / 1000
         self.ended = True
 
@@ -115,9 +117,10 @@ def summary(folder):
     run = Run(folder)
     counts = Counter(case.verdict for case in run.cases if case.ended)
     lost = [case for case in run.cases if not case.ended]
+    known = f'{counts["KNOWN"]} known to fail, ' if counts["KNOWN"] else ""
 
     print(f'on {run.head["platform"]}, Linux {run.head["kernel"]}: '
-          f'{counts["PASS"]} passed, {counts["FAIL"]} failed, {counts["SKIP"]} skipped, '
+          f'{counts["PASS"]} passed, {counts["FAIL"]} failed, {known}{counts["SKIP"]} skipped, '
           f'{counts["ERROR"]} error{"" if counts["ERROR"] == 1 else "s"}')
     if run.head["faked"]:
         print("proves nothing about this kernel: SEPT_FAKE_REFS or SEPT_KMSG was set")
@@ -125,7 +128,8 @@ def summary(folder):
         print("the run did not end by itself")
     for case in run.cases:
         if case.ended and case.verdict != "PASS":
-            print(f"{case.verdict:5} {case.address}: {case.reason}")
+            told = f"{case.known}: {case.reason}" if case.known else case.reason
+            print(f"{case.verdict:5} {case.address}: {told}")
     for case in lost:
         print(f"LOST  {case.address}: {case.reason}; seed {case.seed}")
     return 0
@@ -171,7 +175,7 @@ def junit(folder, file, append):
         suite = ET.SubElement(
             root, "testsuite", name=name, tests=str(len(cases)),
             failures=str(counts["FAIL"]), errors=str(counts["ERROR"]),
-            skipped=str(counts["SKIP"]), timestamp=run.head["started"],
+            skipped=str(counts["SKIP"] + counts["KNOWN"]), timestamp=run.head["started"],
             time=f"{sum(case.seconds for case in cases):.3f}")
         properties = ET.SubElement(suite, "properties")
         for key in ("platform", "kernel", "commit", "seed"):
@@ -182,10 +186,13 @@ def junit(folder, file, append):
                 own += f" (repeat {case.repeat})"
             element = ET.SubElement(suite, "testcase", classname=group, name=own,
                                     time=f"{case.seconds:.3f}")
-            tag = {"FAIL": "failure", "ERROR": "error", "SKIP": "skipped"}.get(case.verdict)
+            # Of what JUnit knows, only "skipped" neither passes nor fails.
+            tag = {"FAIL": "failure", "ERROR": "error", "SKIP": "skipped",
+                   "KNOWN": "skipped"}.get(case.verdict)
             if not tag:
                 continue
-            result = ET.SubElement(element, tag, message=printable(case.reason))
+            told = f"KNOWN {case.known}: {case.reason}" if case.known else case.reason
+            result = ET.SubElement(element, tag, message=printable(told))
             if case.verdict != "SKIP":
                 told = findings.get((case.address, case.seed), [])
                 again = f"again: ./run.sh --seed {case.seed}{machine(run, case)} {case.address}"

@@ -134,7 +134,7 @@ enum {
 	OPT_BIN_DIR = 256, OPT_RESULTS, OPT_PLATFORM, OPT_VM_TYPE, OPT_REPEAT, OPT_SEED,
 	OPT_TIMEOUT, OPT_SETTLE, OPT_JOBS, OPT_JSON, OPT_JUNIT, OPT_REPORT, OPT_LIST,
 	OPT_COMMIT, OPT_COMMAND_LINE, OPT_LINUX_ORIGIN, OPT_EXPLORE, OPT_ENVIRONMENT,
-	OPT_JUNIT_APPEND,
+	OPT_JUNIT_APPEND, OPT_ERRATA,
 };
 
 static const struct argp_option options[] = {
@@ -151,6 +151,7 @@ static const struct argp_option options[] = {
 	{ "junit", OPT_JUNIT, "FILE", 0, "Also write JUnit XML (needs python3)", 0 },
 	{ "junit-append", OPT_JUNIT_APPEND, NULL, 0, "Add to what is in that file", 0 },
 	{ "report", OPT_REPORT, "FILE", 0, "Where report.py is (default: beside this program)", 0 },
+	{ "errata", OPT_ERRATA, "FILE", 0, "What is known to be wrong in kernels (default: nothing)", 0 },
 	{ "list", OPT_LIST, NULL, 0, "Print the addresses of the cases and run none", 0 },
 	{ "commit", OPT_COMMIT, "NAME", 0, "What to record as the commit of the suite", 0 },
 	{ "command-line", OPT_COMMAND_LINE, "TEXT", 0, "What to record as the command", 0 },
@@ -244,6 +245,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_JUNIT_APPEND:
 		opt.junit_append = true;
+		break;
+	case OPT_ERRATA:
+		opt.errata = arg;
 		break;
 	case OPT_REPORT:
 		opt.report = arg;
@@ -821,10 +825,10 @@ static const char *record_read(struct job *j, struct outcome *o)
 		wrong = "lacks a field";
 		goto out;
 	}
-	for (v = 0; v < NR_VERDICTS; v++)
+	for (v = 0; v <= VERDICT_ERROR; v++)
 		if (!strcmp(verdict, verdict_name(v)))
 			break;
-	if (v == NR_VERDICTS)
+	if (v > VERDICT_ERROR)
 		wrong = "has an unknown verdict";
 	else if (strcmp(address, j->c->address))
 		wrong = "is about another case";
@@ -883,6 +887,24 @@ static void job_judge(struct job *j, const struct kept *kept, struct outcome *o)
 		       verdict_name(o->verdict), status);
 }
 
+/* What is known to fail must do so, and with the reason that is known. */
+static void apply_errata(const struct job *j, struct outcome *o)
+{
+	const char *address = j->c->address, *release = run.kernel.release;
+	const struct erratum *row;
+
+	if (o->verdict == VERDICT_FAIL) {
+		o->known = errata_find(&run.errata, address, release, o->reason);
+		if (o->known)
+			o->verdict = VERDICT_KNOWN;
+		return;
+	}
+	row = errata_find(&run.errata, address, release, NULL);
+	if (o->verdict == VERDICT_PASS && row)
+		decide(o, VERDICT_FAIL, "errata: what is known as %s passes on Linux %s, so the row %s:%u is out of date",
+		       row->id, release, opt.errata, row->line);
+}
+
 static void say_restored(const char *sentence)
 {
 	complain("%s", sentence);
@@ -912,6 +934,8 @@ static void job_record(struct job *j, const struct kept *kept, const struct outc
 		json_object_set_new(line, "schedule_seed", json_string(hex(j->schedule_seed)));
 	json_object_set_new(line, "reason", json_string(o->reason) ?:
 			    json_string("(the reason is no UTF-8)"));
+	if (o->known)
+		json_object_set_new(line, "known", json_string(o->known->id));
 	check_results(results_log_json(&run.log, line));
 	if (opt.json)
 		json_array_append(run.all, line);
@@ -930,6 +954,10 @@ static void job_record(struct job *j, const struct kept *kept, const struct outc
 		break;
 	case VERDICT_FAIL:
 		tap_add(j, "# %s\nnot ok %u %s\n", o->reason, f->nr_ended, j->c->address);
+		break;
+	case VERDICT_KNOWN:
+		tap_add(j, "# %s\nok %u %s # XFAIL %s: %s\n", o->reason, f->nr_ended,
+			j->c->address, o->known->id, o->known->title);
 		break;
 	case VERDICT_ERROR:
 		tap_add(j, "not ok %u %s # ERROR %s\n", f->nr_ended, j->c->address, o->reason);
@@ -957,6 +985,7 @@ static void job_end(struct job *j, const struct kept *kept)
 	kmsg_drain();
 
 	job_judge(j, kept, &o);
+	apply_errata(j, &o);
 	run.nr_ended++;
 	run.nr_running--;
 	run.files[j->c->file].nr_running--;
@@ -1034,6 +1063,11 @@ static void job_start(struct job *j, struct test_case *c, unsigned long long n)
 
 /* The loop */
 
+static bool has_run(void)
+{
+	return run.count[VERDICT_PASS] || run.count[VERDICT_KNOWN];
+}
+
 static void begin_jobs(void)
 {
 	unsigned int i;
@@ -1044,7 +1078,7 @@ static void begin_jobs(void)
 		if (run.stop || (run.nr_total && run.next == run.nr_total))
 			return;
 		/* Round after round of nothing but SKIP would never end. */
-		if (!run.nr_total && run.next >= run.cases.nr && !run.count[VERDICT_PASS]) {
+		if (!run.nr_total && run.next >= run.cases.nr && !has_run()) {
 			run.stop = !run.nr_running;
 			return;
 		}
@@ -1145,7 +1179,7 @@ static int exit_status(void)
 		return EXIT_FAILED;
 	if (run.count[VERDICT_ERROR])
 		return EXIT_ENVIRONMENT;
-	return run.count[VERDICT_PASS] ? EXIT_PASSED : EXIT_NOTHING_RAN;
+	return has_run() ? EXIT_PASSED : EXIT_NOTHING_RAN;
 }
 
 static int write_junit(void)
@@ -1269,6 +1303,8 @@ static void find_cases(void)
 	free(own);
 	if (cases_find(dir, &run.cases, why, sizeof(why)))
 		die(EXIT_ENVIRONMENT, "%s", why);
+	if (opt.errata && errata_read(&run.errata, opt.errata, &run.cases, why, sizeof(why)))
+		die(EXIT_USAGE, "%s", why);
 	rc = cases_select(&run.cases, opt.globs, opt.nr_globs, opt.vm_type, why, sizeof(why));
 	if (rc)
 		die(rc == -EINVAL ? EXIT_USAGE : EXIT_NOTHING_RAN, "%s", why);

@@ -15,17 +15,18 @@
 #include "kmsg.h"
 #include "results.h"
 #include "supervise.h"
+#include "errata.h"
 
 /* What the parts of the runner share; scripts/runner.c tells what it does. */
 
 #define FORMAT		1	/* of the results; see docs/results.md */
 #define LINE_LEN	2000	/* longer lines are broken */
 #define SHOWN_LINES	10	/* of a failed case's output, on the terminal */
-#define NR_VERDICTS	(VERDICT_ERROR + 1)
+#define NR_VERDICTS	(VERDICT_KNOWN + 1)
 
 struct runner_options {
 	const char *bin_dir, *results, *platform, *vm_type, *junit, *report;
-	const char *commit, *command_line, *linux_origin;
+	const char *commit, *command_line, *linux_origin, *errata;
 	char **globs;
 	unsigned int nr_globs, timeout, settle_ms, jobs;
 	unsigned long long repeat, seed;
@@ -61,6 +62,7 @@ struct job {
 struct outcome {
 	enum verdict verdict;
 	char *reason;
+	const struct erratum *known;	/* by which VERDICT_KNOWN came */
 	long long settle_ms, checks, ms;
 };
 
@@ -69,12 +71,14 @@ struct grief {
 	const char *address;
 	enum verdict verdict;
 	char *reason;
+	const struct erratum *known;
 	unsigned long long times, seed, schedule_seed;
 	struct grief *next;
 };
 
 struct runner {
 	struct cases cases;
+	struct errata errata;
 	struct file *files;
 	struct job *jobs;
 	unsigned int nr_running;

@@ -37,6 +37,7 @@ static const char *colour_of(enum verdict v)
 	static const char * const colours[] = {
 		[VERDICT_PASS] = "\033[32m", [VERDICT_FAIL] = "\033[31m",
 		[VERDICT_SKIP] = "\033[33m", [VERDICT_ERROR] = "\033[35m",
+		[VERDICT_KNOWN] = "\033[33m",
 	};
 
 	return colours[v];
@@ -85,6 +86,8 @@ void print_ended(const struct job *j, const struct outcome *o)
 			fprintf(run.progress, "      | %u more in %s/tap\n",
 				j->nr_lines - SHOWN_LINES, run.files[j->c->file].dir);
 	}
+	if (o->known)
+		fprintf(run.progress, "      %s: %s\n", o->known->id, o->reason);
 	fflush(run.progress);
 }
 
@@ -105,6 +108,7 @@ void add_grief(const struct job *j, const struct outcome *o)
 	(*at)->address = j->c->address;
 	(*at)->verdict = o->verdict;
 	(*at)->reason = need(strdup(o->reason));
+	(*at)->known = o->known;
 	(*at)->seed = j->seed;
 	(*at)->schedule_seed = j->schedule_seed;
 	(*at)->times = 1;
@@ -151,15 +155,38 @@ static void print_grief(const struct grief *g, bool names, FILE *to)
 	print_again(g, to);
 }
 
+/* One paragraph for each row of the errata table. */
+static void print_known(FILE *to)
+{
+	const struct erratum *row;
+	const struct grief *g;
+	bool told;
+
+	for (row = run.errata.rows; row < run.errata.rows + run.errata.nr; row++) {
+		told = false;
+		for (g = run.griefs; g; g = g->next) {
+			if (g->known != row)
+				continue;
+			if (!told)
+				fprintf(to, "  %s: %s (%s)\n", row->id, row->title, row->reference);
+			told = true;
+			print_grief(g, false, to);
+		}
+	}
+}
+
 void print_summary(FILE *to, bool names, bool colour)
 {
 	const struct grief *g;
 	enum verdict v;
 
-	fprintf(to, "on %s, Linux %s: %llu passed, %llu failed, %llu skipped, %llu error%s in %.1f s\n",
-		opt.platform, run.kernel.release, run.count[VERDICT_PASS],
-		run.count[VERDICT_FAIL], run.count[VERDICT_SKIP], run.count[VERDICT_ERROR],
-		run.count[VERDICT_ERROR] == 1 ? "" : "s", ms_since(&run.start) / 1000.0);
+	fprintf(to, "on %s, Linux %s: %llu passed, %llu failed, ", opt.platform, run.kernel.release,
+		run.count[VERDICT_PASS], run.count[VERDICT_FAIL]);
+	if (run.count[VERDICT_KNOWN])
+		fprintf(to, "%llu known to fail, ", run.count[VERDICT_KNOWN]);
+	fprintf(to, "%llu skipped, %llu error%s in %.1f s\n", run.count[VERDICT_SKIP],
+		run.count[VERDICT_ERROR], run.count[VERDICT_ERROR] == 1 ? "" : "s",
+		ms_since(&run.start) / 1000.0);
 	if (is_faked())
 		fprintf(to, "proves nothing about this kernel: SEPT_FAKE_REFS or SEPT_KMSG is set\n");
 	if (run.interrupted)
@@ -171,8 +198,10 @@ void print_summary(FILE *to, bool names, bool colour)
 			continue;
 		fprintf(to, "%s%s%s\n", colour ? colour_of(v) : "", verdict_name(v),
 			colour ? "\033[0m" : "");
+		if (v == VERDICT_KNOWN)
+			print_known(to);
 		for (g = run.griefs; g; g = g->next)
-			if (g->verdict == v)
+			if (g->verdict == v && !g->known)
 				print_grief(g, names, to);
 	}
 	fprintf(to, "longest settling: %llu ms\n", run.settle_max);
@@ -184,6 +213,7 @@ json_t *end_json(int status)
 	static const char * const names[] = {
 		[VERDICT_PASS] = "pass", [VERDICT_FAIL] = "fail",
 		[VERDICT_SKIP] = "skip", [VERDICT_ERROR] = "error",
+		[VERDICT_KNOWN] = "known",
 	};
 	json_t *counts = need(json_object()), *json;
 	unsigned long long not_run = 0;

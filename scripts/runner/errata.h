@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+#ifndef ERRATA_H
+#define ERRATA_H
+
+#include <regex.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "cases.h"
+
+/**
+ * DOC: errata
+ *
+ * The table of what is known to be wrong in kernels: which cases fail there, with
+ * which reason.  docs/results.md tells what is in it.
+ */
+
+/* 7.3.4, 7.4-rc1: a release is later than its candidates. */
+struct errata_version {
+	unsigned int part[4];	/* the last is that of -rc, or ~0 */
+};
+
+/**
+ * struct erratum - a row
+ * @cases:     glob of addresses, as for cases_match()
+ * @reason:    what the reason of the failure must match
+ * @from:      first kernel that has it
+ * @before:    first one that has it no more
+ * @sometimes: the cases need not fail on each of these kernels each time
+ * @line:      where it begins in the file
+ */
+struct erratum {
+	const char *id, *title, *cases, *reference;
+	regex_t reason;
+	struct errata_version from, before;
+	bool sometimes;
+	unsigned int line;
+};
+
+struct errata {
+	struct erratum *rows;
+	unsigned int nr;
+};
+
+/**
+ * errata_read() - read the table
+ * @out:     receives it; it is never freed
+ * @file:    its name
+ * @cases:   all there are: a row that is about none of them is wrong
+ * @why:     receives "file:line: sentence" on error
+ * @why_len: size of @why
+ *
+ * Return: 0 or -errno.
+ */
+int errata_read(struct errata *out, const char *file, const struct cases *cases,
+		char *why, size_t why_len);
+
+/**
+ * errata_find() - the row that a case's failure is known by
+ * @errata:  the table
+ * @address: of the case
+ * @release: of the kernel, as uname -r tells it
+ * @reason:  of the failure; NULL: a row by which the case must fail
+ *
+ * Return: NULL if there is none.
+ */
+const struct erratum *errata_find(const struct errata *errata, const char *address,
+				  const char *release, const char *reason);
+
+#endif
