@@ -17,13 +17,15 @@ step_name=run.sh
 # The settings, in the order in which they are shown: each is an option
 # --like-this, a variable SEPT_LIKE_THIS and a key of configs/run.conf.
 settings=(
-	platform vm_type repeat seed timeout settle_ms jobs results
+	platform suite vm_type repeat rounds seed timeout settle_ms jobs results
 	cpus memory quantum schedule_seed kernel_args sanitizer
 )
 declare -A type=(
 	[platform]='choice:auto host emulated hardware'
+	[suite]=name
 	[vm_type]='choice:all default sw_protected tdx'
 	[repeat]=repeat
+	[rounds]=rounds
 	[seed]=seed
 	[timeout]=timeout
 	[settle_ms]=ms
@@ -38,8 +40,10 @@ declare -A type=(
 )
 declare -A value=(
 	[platform]=auto
+	[suite]=fast
 	[vm_type]=all
 	[repeat]=1
+	[rounds]=suite
 	[seed]=random
 	[timeout]=own
 	[settle_ms]=2000
@@ -63,7 +67,7 @@ Usage: ./run.sh [run] [OPTION...] [NAME-GLOB...]
        ./run.sh doctor [--json]
        ./run.sh shell --platform emulated [OPTION...] [-- COMMAND...]
 
-Runs the tests whose address matches a glob, or all of them.  An address is
+Runs the tests whose address matches a glob, or those of the suite.  An address is
 file.variant.case, as --list shows it; a glob matches the whole address or its
 first parts, so 'punch_hole' stands for all the cases of that file.
 
@@ -78,11 +82,14 @@ What runs:
   --platform WHERE    host, hardware (real TDX), emulated (a machine with TDX in an
                       emulator) or auto (default): hardware where there is real TDX,
                       else host and then, TDs only, emulated
+  --suite NAME        a file of configs/suites: fast (default) or full
   --vm-type TYPE      all (default), default, sw_protected or tdx
   --repeat N          run it N times; until-fail: until a run is not green
   --jobs N            cases at the same time (default 1)
 
 How it runs:
+  --rounds N          how often tests do what they repeat (races, lives of TDs);
+                      suite (default): as the suite says, else each test's own
   --seed S            what random choices start from; default: drawn, and printed
   --timeout T         per case: 90, 90s, 2m, 1h, or own (default): each test's own
   --settle-ms MS      how long a transient reference may stay (default 2000)
@@ -113,9 +120,9 @@ And:
   --help              this
 
 A setting is taken from its option, else from the environment (SEPT_PLATFORM,
-SEPT_VM_TYPE, SEPT_REPEAT, SEPT_JOBS, SEPT_SEED, SEPT_TIMEOUT, SEPT_SETTLE_MS,
-SEPT_RESULTS, SEPT_CPUS, SEPT_MEMORY, SEPT_QUANTUM, SEPT_SCHEDULE_SEED,
-SEPT_KERNEL_ARGS, SEPT_SANITIZER), else from configs/run.conf.
+SEPT_SUITE, SEPT_VM_TYPE, SEPT_REPEAT, SEPT_ROUNDS, SEPT_JOBS, SEPT_SEED,
+SEPT_TIMEOUT, SEPT_SETTLE_MS, SEPT_RESULTS, SEPT_CPUS, SEPT_MEMORY, SEPT_QUANTUM,
+SEPT_SCHEDULE_SEED, SEPT_KERNEL_ARGS, SEPT_SANITIZER), else from configs/run.conf.
 
   SEPT_CONFIGS=DIR    another folder instead of configs/
   KSRC=DIR            build against this kernel tree (it is never written to)
@@ -123,6 +130,7 @@ SEPT_KERNEL_ARGS, SEPT_SANITIZER), else from configs/run.conf.
 Examples:
   ./run.sh                              everything that this host can do
   ./run.sh doctor                       what this host can do, and what it lacks
+  ./run.sh --suite full                 the same and more of it, for longer
   ./run.sh --list 'pins.*'              the cases of tdx_sept_tests/pins.c
   ./run.sh --repeat until-fail 'churn.*'
   ./run.sh --platform emulated --jobs 2 'punch_hole.tdx.*'
@@ -242,6 +250,45 @@ check_machine_options() {
 	(( ${#kernel[@]} == 0 )) ||
 		die 2 "${kernel[0]} is for --platform emulated, not for ${value[platform]}"
 	(( ! flag[trace] )) || die 2 "--trace is for --platform emulated, not for ${value[platform]}"
+}
+
+# Sets in_suite: what the suite says, as "platform.key".
+read_suite() {
+	local dir=${SEPT_CONFIGS:-$root/configs}/suites name platform
+	local -a known
+	# shellcheck disable=SC2034 # config_read() uses them
+	local -A types=() place=()
+
+	name=${value[suite]}
+	if [[ $name == */* || ! -f $dir/$name ]]; then
+		mapfile -t known < <(find "$dir" -maxdepth 1 -type f ! -name '.*' -printf '%f\n' | sort)
+		config_nearest "$name" "${known[@]}"
+		die 2 "${origin[suite]-suite}: there is no suite '$name'${REPLY:+ (nearest: $REPLY)}"
+	fi
+	for platform in host emulated hardware; do
+		types+=([$platform.run]=globs+ [$platform.skip]=globs+
+			[$platform.rounds]=count:1000000 [$platform.limits]=count:1000)
+	done
+	config_read "$dir/$name" in_suite place types
+	config_need "$dir/$name" in_suite {host,emulated,hardware}.run
+}
+
+# suite_arguments PLATFORM: sets selection to the runner's options.  Names on the
+# command line choose in the suite's stead, but how it runs is still the suite's.
+suite_arguments() {
+	local platform=$1 key glob rounds=${value[rounds]}
+	local -a words
+
+	selection=(--suite "${value[suite]}")
+	for key in run skip; do
+		(( ${#globs[@]} == 0 )) || break
+		read -r -a words <<<"${in_suite[$platform.$key]-}"
+		for glob in "${words[@]}"; do
+			selection+=("--$key" "$glob")
+		done
+	done
+	[[ $rounds != suite ]] || rounds=${in_suite[$platform.rounds]-0}
+	selection+=(--rounds "$rounds" --limits "${in_suite[$platform.limits]-1}")
 }
 
 check_shell() {
@@ -394,8 +441,10 @@ shell() {
 # runner_command PLATFORM [ARGUMENT...]: sets runner.
 runner_command() {
 	local platform=$1
+	local -a selection
 
 	shift
+	suite_arguments "$platform"
 	runner=(
 		"$bin/runner" --bin-dir "$bin" --results "${value[results]}"
 		--platform "$platform" --repeat "${value[repeat]}"
@@ -404,7 +453,7 @@ runner_command() {
 		--commit "$(our_commit)" --command-line "$0$quoted"
 		--linux-origin "$tree/origin" --report "$root/scripts/report.py"
 		--errata "${SEPT_CONFIGS:-$root/configs}/errata.json"
-		"${arguments[@]}"
+		"${selection[@]}" "${arguments[@]}"
 	)
 	[[ $platform != emulated ]] || runner+=("${machine[@]}")
 	runner+=("$@" -- "${globs[@]}")
@@ -463,6 +512,7 @@ worse() {
 main() {
 	local command=run junit='' explore='' tree bin quoted='' with_machine=0
 	local -a globs=() arguments=() kernel=() machine=() platforms=() runner=()
+	local -A in_suite=()
 	local -A flag=([json]=0 [list]=0 [trace]=0 [show-config]=0 [no-install]=0 [help]=0)
 
 	parse "$@"
@@ -472,6 +522,7 @@ main() {
 	fi
 	read_settings
 	check_arguments
+	read_suite
 	if (( flag[show-config] )); then
 		show_config
 		return

@@ -52,20 +52,25 @@ void cases_free(struct cases *cases);
 /* Whether the shell pattern @glob matches an address, its file or file.variant. */
 bool cases_match(const char *address, const char *glob);
 
+struct globs {
+	char **list;
+	unsigned int nr;
+};
+
 /**
  * cases_select() - keep the cases that are asked for
  * @cases:   the cases; the others are removed
- * @globs:   shell patterns for an address, a file's name or file.variant; a case
- *           that any of them matches is kept
- * @nr:      number of @globs; 0 keeps all
+ * @globs:   as for cases_match(); a case that any of them matches is kept.  None
+ *           keeps all
+ * @but:     what any of these matches is not kept all the same
  * @vm_type: keep variants that are this or begin with this and "_"; may be NULL
  * @why:     receives one sentence on error
  * @why_len: size of @why
  *
- * Return: 0; -EINVAL if one of @globs matches nothing, and @why names the
- * nearest; -ENOENT if no case is of @vm_type.
+ * Return: 0; -EINVAL if one of @globs or @but matches nothing, and @why names the
+ * nearest; -ENOENT if none is left, or none of @vm_type.
  */
-int cases_select(struct cases *cases, char **globs, unsigned int nr,
+int cases_select(struct cases *cases, const struct globs *globs, const struct globs *but,
 		 const char *vm_type, char *why, size_t why_len);
 
 #endif

@@ -113,4 +113,12 @@ void supervise_skip(const char *reason);
  */
 __u64 supervise_seed(void);
 
+/**
+ * supervise_rounds() - how often to do what the case repeats
+ * @own: what it does unless told otherwise: what fits into a run of all cases
+ *
+ * Return: $SEPT_ROUNDS, which a suite sets (configs/suites); or @own.
+ */
+unsigned int supervise_rounds(unsigned int own);
+
 #endif

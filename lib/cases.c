@@ -282,40 +282,61 @@ static void nearest(const struct cases *cases, const char *glob, char *best)
 	}
 }
 
-int cases_select(struct cases *cases, char **globs, unsigned int nr,
+/* One of @globs that no case has a name for, or NULL. */
+static const char *vain(const struct cases *cases, const struct globs *globs)
+{
+	unsigned int i, g;
+
+	for (g = 0; g < globs->nr; g++) {
+		for (i = 0; i < cases->nr; i++)
+			if (cases_match(cases->list[i].address, globs->list[g]))
+				break;
+		if (i == cases->nr)
+			return globs->list[g];
+	}
+	return NULL;
+}
+
+static bool any_matches(const struct globs *globs, const char *address)
+{
+	unsigned int g;
+
+	for (g = 0; g < globs->nr; g++)
+		if (cases_match(address, globs->list[g]))
+			return true;
+	return false;
+}
+
+int cases_select(struct cases *cases, const struct globs *globs, const struct globs *but,
 		 const char *vm_type, char *why, size_t why_len)
 {
+	const char *glob = vain(cases, globs) ?: vain(cases, but);
 	char best[NAME_MAX_LEN + 1];
-	unsigned int i, g, kept = 0;
+	unsigned int i, kept = 0;
 
-	for (g = 0; g < nr; g++) {
-		for (i = 0; i < cases->nr; i++)
-			if (cases_match(cases->list[i].address, globs[g]))
-				break;
-		if (i == cases->nr) {
-			nearest(cases, globs[g], best);
-			snprintf(why, why_len, "no case matches \"%s\"; the nearest is \"%s\"",
-				 globs[g], best);
-			return -EINVAL;
-		}
+	if (glob) {
+		nearest(cases, glob, best);
+		snprintf(why, why_len, "no case matches \"%s\"; the nearest is \"%s\"",
+			 glob, best);
+		return -EINVAL;
 	}
 	for (i = 0; i < cases->nr; i++) {
 		struct test_case *c = &cases->list[i];
-		bool keep = !nr;
+		bool keep = !globs->nr || any_matches(globs, c->address);
 
-		for (g = 0; g < nr && !keep; g++)
-			keep = cases_match(c->address, globs[g]);
-		if (keep && vm_type)
-			keep = case_has_type(c->address, vm_type);
+		if (any_matches(but, c->address) || (vm_type && !case_has_type(c->address, vm_type)))
+			keep = false;
 		if (keep)
 			cases->list[kept++] = *c;
 		else
 			free(c->address);
 	}
 	cases->nr = kept;
-	if (!kept) {
+	if (kept)
+		return 0;
+	if (vm_type)
 		snprintf(why, why_len, "none of these cases is for the VM type %s", vm_type);
-		return -ENOENT;
-	}
-	return 0;
+	else
+		snprintf(why, why_len, "no case is left to run");
+	return -ENOENT;
 }

@@ -2,8 +2,9 @@
 # Sourced: the reader of configs/*, and of every other value a user can give.
 #
 # A line is empty, "# comment", "[section]" or "key = value", with an optional
-# comment after a space.  Whatever else it is, is an error: a typo must never
-# read as a default.
+# comment after a space.  A key whose type ends in "+" may come again, and adds to
+# what it had.  Whatever else it is, is an error: a typo must never read as a
+# default.
 
 # config_value TYPE VALUE: leaves the canonical value in REPLY, or returns 1 and
 # leaves in REPLY what it should have been.
@@ -50,6 +51,15 @@ config_value() {
 	text)
 		[[ $value != *[[:cntrl:]]* ]] && return
 		REPLY="one line of text"
+		return 1 ;;
+	rounds)
+		[[ $value != suite ]] || return 0
+		config_count "$value" 1000000 && return
+		REPLY="'suite', or a number from 1 to 1000000"
+		return 1 ;;
+	globs)
+		[[ $value =~ ^[]A-Za-z0-9_.*?!^[-]+(\ +[]A-Za-z0-9_.*?!^[-]+)*$ ]] && return
+		REPLY="patterns of tests' addresses, separated by spaces"
 		return 1 ;;
 	jobs)
 		config_count "$value" 1024 && return
@@ -213,13 +223,13 @@ config_pair() {
 		mapfile -t names < <(printf '%s\n' "${!config_types[@]}" | sort)
 		config_nearest "$full" "${names[@]}"
 		config_wrong "unknown key '$key' (nearest: ${REPLY#"${section:+$section.}"})"
-	elif [[ -v config_from[$full] ]]; then
+	elif [[ -v config_from[$full] && ${config_types[$full]} != *+ ]]; then
 		config_wrong "'$key' is already set at ${config_from[$full]}"
-	elif ! config_value "${config_types[$full]}" "$value"; then
+	elif ! config_value "${config_types[$full]%+}" "$value"; then
 		config_from[$full]=$config_place
 		config_wrong "$key = $value: want $REPLY"
 	else
-		config_into[$full]=$REPLY
+		config_into[$full]=${config_into[$full]+${config_into[$full]} }$REPLY
 		config_from[$full]=$config_place
 	fi
 }

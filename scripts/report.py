@@ -195,7 +195,9 @@ def junit(folder, file, append):
             result = ET.SubElement(element, tag, message=printable(told))
             if case.verdict != "SKIP":
                 told = findings.get((case.address, case.seed), [])
-                again = f"again: ./run.sh --seed {case.seed}{machine(run, case)} {case.address}"
+                rounds = run.head["options"]["rounds"]
+                again = f"again: ./run.sh --seed {case.seed}{machine(run, case)}" \
+                        f"{f' --rounds {rounds}' if rounds else ''} {case.address}"
                 result.text = printable("\n".join([*told, again]))
     try:
         ET.ElementTree(root).write(file, encoding="utf-8", xml_declaration=True)

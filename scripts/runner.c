@@ -67,7 +67,7 @@ enum {
 
 struct runner_options opt = {
 	.results = "results", .commit = "unknown",
-	.settle_ms = 2000, .jobs = 1, .repeat = 1,
+	.settle_ms = 2000, .jobs = 1, .repeat = 1, .limits = 1,
 };
 
 struct runner run;
@@ -134,13 +134,18 @@ enum {
 	OPT_BIN_DIR = 256, OPT_RESULTS, OPT_PLATFORM, OPT_VM_TYPE, OPT_REPEAT, OPT_SEED,
 	OPT_TIMEOUT, OPT_SETTLE, OPT_JOBS, OPT_JSON, OPT_JUNIT, OPT_REPORT, OPT_LIST,
 	OPT_COMMIT, OPT_COMMAND_LINE, OPT_LINUX_ORIGIN, OPT_EXPLORE, OPT_ENVIRONMENT,
-	OPT_JUNIT_APPEND, OPT_ERRATA,
+	OPT_JUNIT_APPEND, OPT_ERRATA, OPT_SUITE, OPT_RUN, OPT_SKIP, OPT_ROUNDS, OPT_LIMITS,
 };
 
 static const struct argp_option options[] = {
 	{ "bin-dir", OPT_BIN_DIR, "DIR", 0, "The tests are in DIR/tests (default: this program's folder)", 0 },
 	{ "results", OPT_RESULTS, "DIR", 0, "Where the run's folder is made (default: results)", 0 },
 	{ "platform", OPT_PLATFORM, "NAME", 0, "host, emulated or hardware (default: what this is)", 0 },
+	{ "suite", OPT_SUITE, "NAME", 0, "What to record as the name of what the next four options say", 0 },
+	{ "run", OPT_RUN, "GLOB", 0, "Run these cases; may be repeated", 0 },
+	{ "skip", OPT_SKIP, "GLOB", 0, "But not these; may be repeated", 0 },
+	{ "rounds", OPT_ROUNDS, "N", 0, "How often cases do what they repeat (default: 0, each test's own)", 0 },
+	{ "limits", OPT_LIMITS, "N", 0, "Multiply the tests' own time limits (default: 1)", 0 },
 	{ "vm-type", OPT_VM_TYPE, "TYPE", 0, "Only cases for default, sw_protected or tdx", 0 },
 	{ "repeat", OPT_REPEAT, "N|until-fail", 0, "Run everything N times, or until a case does not pass", 0 },
 	{ "seed", OPT_SEED, "N|random", 0, "Seed of the run; for a single case, its own", 0 },
@@ -192,6 +197,12 @@ static const char *parse_choice(const char *name, const char *text, const char *
 	return text;
 }
 
+static void add_glob(struct globs *globs, char *glob)
+{
+	globs->list = need(realloc(globs->list, (globs->nr + 1) * sizeof(*globs->list)));
+	globs->list[globs->nr++] = glob;
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	switch (key) {
@@ -213,6 +224,21 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_PLATFORM:
 		opt.platform = parse_choice("--platform", arg, "host", "emulated", "hardware");
+		break;
+	case OPT_SUITE:
+		opt.suite = arg;
+		break;
+	case OPT_RUN:
+		add_glob(&opt.run, arg);
+		break;
+	case OPT_SKIP:
+		add_glob(&opt.skip, arg);
+		break;
+	case OPT_ROUNDS:
+		opt.rounds = parse_number("--rounds", arg, 10, 0, 1000000000);
+		break;
+	case OPT_LIMITS:
+		opt.limits = parse_number("--limits", arg, 10, 1, 1000);
 		break;
 	case OPT_VM_TYPE:
 		opt.vm_type = parse_choice("--vm-type", arg, "default", "sw_protected", "tdx");
@@ -264,9 +290,8 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPT_LINUX_ORIGIN:
 		opt.linux_origin = arg;
 		break;
-	case ARGP_KEY_ARGS:
-		opt.globs = state->argv + state->next;
-		opt.nr_globs = state->argc - state->next;
+	case ARGP_KEY_ARG:
+		add_glob(&opt.named, arg);
 		break;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -294,6 +319,9 @@ static void options_from_environment(void)
 	text = getenv("SEPT_TIMEOUT");
 	if (text && *text)
 		opt.timeout = parse_number("SEPT_TIMEOUT", text, 10, 0, 24 * 3600);
+	text = getenv("SEPT_ROUNDS");
+	if (text && *text)
+		opt.rounds = parse_number("SEPT_ROUNDS", text, 10, 0, 1000000000);
 	text = getenv("SEPT_SETTLE_MS");
 	if (text && *text)
 		opt.settle_ms = parse_number("SEPT_SETTLE_MS", text, 10, 0, 600000);
@@ -358,11 +386,12 @@ static json_t *options_json(void)
 	json_t *globs = json_array(), *json;
 	unsigned int i;
 
-	for (i = 0; i < opt.nr_globs; i++)
-		json_array_append_new(globs, json_string(opt.globs[i]));
-	json = need(json_pack("{so ss? si si si}", "globs", globs, "vm_type", opt.vm_type,
-			      "timeout", opt.timeout, "settle_ms", opt.settle_ms,
-			      "jobs", opt.jobs));
+	for (i = 0; i < opt.named.nr; i++)
+		json_array_append_new(globs, json_string(opt.named.list[i]));
+	json = need(json_pack("{so ss? ss? si si si si si}", "globs", globs, "suite", opt.suite,
+			      "vm_type", opt.vm_type, "rounds", opt.rounds,
+			      "limits", opt.limits, "timeout", opt.timeout,
+			      "settle_ms", opt.settle_ms, "jobs", opt.jobs));
 	json_object_set_new(json, "repeat", opt.until_fail ? json_string("until-fail") :
 			    json_integer(opt.repeat));
 	if (run.emulated) {
@@ -723,7 +752,7 @@ static int job_exec(struct job *j, int output, int verdict)
 {
 	const char *dir = run.files[j->c->file].dir, *file = run.cases.files[j->c->file];
 	char *argv[] = { NULL, "-r", j->c->address, NULL }, **command;
-	unsigned int limit = opt.timeout ?: j->c->seconds;
+	unsigned int limit = opt.timeout ?: j->c->seconds * opt.limits;
 	int rc;
 
 	if (run.emulated) {
@@ -738,6 +767,8 @@ static int job_exec(struct job *j, int output, int verdict)
 		emulated_command_free(command);
 		return rc;
 	}
+	if (opt.limits > 1)
+		set_number("SEPT_TIMEOUT", limit);
 	if (asprintf(&argv[0], "%s/%s", run.cases.dir, file) < 0)
 		need(NULL);
 	rc = keeper_start(&j->keeper, argv, environ, output, verdict,
@@ -1292,8 +1323,9 @@ static int signals_open(void)
 
 static void find_cases(void)
 {
+	static const struct globs none;
 	char *dir, *own = NULL, why[600];
-	unsigned int i;
+	unsigned int i, named;
 	int rc;
 
 	if (!opt.bin_dir)
@@ -1305,7 +1337,11 @@ static void find_cases(void)
 		die(EXIT_ENVIRONMENT, "%s", why);
 	if (opt.errata && errata_read(&run.errata, opt.errata, &run.cases, why, sizeof(why)))
 		die(EXIT_USAGE, "%s", why);
-	rc = cases_select(&run.cases, opt.globs, opt.nr_globs, opt.vm_type, why, sizeof(why));
+	named = opt.named.nr;
+	rc = cases_select(&run.cases, named ? &opt.named : &opt.run, named ? &none : &opt.skip,
+			  opt.vm_type, why, sizeof(why));
+	if (rc == -EINVAL && opt.suite && !named)
+		die(EXIT_USAGE, "suite %s: %s", opt.suite, why);
 	if (rc)
 		die(rc == -EINVAL ? EXIT_USAGE : EXIT_NOTHING_RAN, "%s", why);
 	/* Each has a machine for itself. */
@@ -1359,6 +1395,10 @@ static void run_begin(void)
 		set_number("SEPT_TIMEOUT", opt.timeout);
 	else
 		unsetenv("SEPT_TIMEOUT");
+	if (opt.rounds)
+		set_number("SEPT_ROUNDS", opt.rounds);
+	else
+		unsetenv("SEPT_ROUNDS");
 	set_number("SEPT_SETTLE_MS", opt.settle_ms);
 }
 

@@ -7,9 +7,8 @@
  * and gets back memory; leaves by a TDVMCALL; is pre-faulted, punched and
  * destroyed, in one of the orders of closing.  What a life leaks shows as a slope.
  *
- * SEPT_CYCLES is how many lives; 50 unless it says otherwise.
+ * SEPT_ROUNDS is how many lives; 50 unless it says otherwise.
  */
-#include <stdlib.h>
 #include <sys/mman.h>
 
 #include "gmem.h"
@@ -48,10 +47,8 @@ FIXTURE_VARIANT_ADD(td_cycles, tdx_two_vcpus) { .plan.nr_vcpus = 2 };
 
 FIXTURE_SETUP(td_cycles)
 {
-	const char *nr = getenv("SEPT_CYCLES");
-
 	REQUIRE(need_join(guest_why_not(GUEST_TDX), meter_why_not(METER_HKIDS), NEED_END));
-	self->nr = nr && *nr ? strtoul(nr, NULL, 0) : LIVES;
+	self->nr = supervise_rounds(LIVES);
 	ASSERT_OK(meter_read(&self->at_start));
 }
 

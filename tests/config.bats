@@ -88,6 +88,29 @@ show() {
 	[[ $output == *"repeat        1            built-in"* ]]
 }
 
+@test "a suite: its name, its lines and its globs" {
+	local suite=$SEPT_CONFIGS/suites/fast
+
+	emulated() {
+		printf '%s\n' '[host]' 'run = *' '[hardware]' 'run = *' '[emulated]' "$@" >"$suite"
+	}
+	fails_with 2 "--suite: there is no suite 'fsat' (nearest: fast)" "$root/run.sh" --show-config --suite fsat
+	fails_with 2 "--suite=.: want one name" "$root/run.sh" --show-config --suite .
+	fails_with 2 "there is no suite 'kernel/base' (nearest: f" "$root/run.sh" --show-config --suite kernel/base
+	emulated 'runs = *'
+	fails_with 2 "$suite:6: unknown key 'runs' (nearest: run)" show
+	emulated 'run = *' 'run = a;b'
+	fails_with 2 "$suite:7: run = a;b: want patterns" show
+	emulated 'run = *' 'rounds = 0'
+	fails_with 2 "$suite:7: rounds = 0: want a number from 1" show
+	emulated 'run = *' 'rounds = 1' 'rounds = 2'
+	fails_with 2 "$suite:8: 'rounds' is already set at $suite:7" show
+	emulated 'run = *' '[emulate]'
+	fails_with 2 "$suite:7: unknown section '[emulate]' (nearest: [emulated])" show
+	emulated
+	fails_with 2 "$suite lacks the key 'run' of [emulated]" show
+}
+
 @test "units" {
 	printf 'timeout = 2m\nsettle_ms = 007ms\n' >"$conf"
 	run show

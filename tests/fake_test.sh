@@ -80,6 +80,8 @@ run_case() {
 			note "end $address"
 			((i < 1000)) || { say FAIL 'nobody came'; return 1; }
 			say PASS '' ;;
+	rounds)		note "rounds ${SEPT_ROUNDS-own}"
+			say PASS '' ;;
 	third_fails)	note round
 			(( $(grep -c round "$FAKE_NOTES") < 3 )) || { say FAIL third; return 1; }
 			say PASS '' ;;

@@ -26,6 +26,7 @@ untouched() {
 @test "a wrong value" {
 	fails_with 2 "--platform=moon: want one of auto, host, emulated, hardware" "$run_sh" --platform moon
 	fails_with 2 "--vm-type=vax: want one of all, default" "$run_sh" --vm-type vax
+	fails_with 2 "--rounds=many: want 'suite', or a number" "$run_sh" --rounds many
 	fails_with 2 "--repeat=0: want 'until-fail' or a number" "$run_sh" --repeat 0
 	fails_with 2 "--jobs=-1: want a number" "$run_sh" --jobs=-1
 	fails_with 2 "--seed=0xyz: want 'random'" "$run_sh" --seed 0xyz
@@ -81,6 +82,23 @@ untouched() {
 	fails_with 2 "/kernel/none.config" "$run_sh" --kernel-config none
 	fails_with 2 "--kernel-patch is for --platform emulated, not for host" "$run_sh" --platform host --kernel-patch 'a b.patch'
 	untouched
+}
+
+@test "a suite says for each platform what is run, and how often; names choose in its stead" {
+	printf '[host]\nrun = a* b.*\nrun = c\nskip = a.x\nrounds = 7\n[hardware]\nrun = *\n[emulated]\nrun = *.tdx\nlimits = 3\n' \
+		>"$clone/configs/suites/own"
+	run without_tdx "$run_sh" --suite own
+	echo "$output"
+	[[ ${output%%--platform$'\n'emulated*} == *--suite$'\n'own$'\n'--run$'\n''a*'$'\n'--run$'\n''b.*'$'\n'--run$'\n'c$'\n'--skip$'\n'a.x$'\n'--rounds$'\n'7$'\n'--limits$'\n'1$'\n'* ]]
+	[[ ${output#*--platform$'\n'emulated} == *--suite$'\n'own$'\n'--run$'\n''*.tdx'$'\n'--rounds$'\n'0$'\n'--limits$'\n'3$'\n'* ]]
+	run "$run_sh" --platform host --suite own 'x*'
+	[[ $output == *--suite$'\n'own$'\n'--rounds$'\n'7$'\n'* && $output == *--$'\n''x*' ]]
+	SEPT_ROUNDS=4 run "$run_sh" --platform host --suite own
+	[[ $output == *--rounds$'\n'4$'\n'* ]]
+	SEPT_SUITE=own run "$run_sh" --platform host --rounds 5
+	[[ $output == *--suite$'\n'own$'\n'*--rounds$'\n'5$'\n'* ]]
+	run "$run_sh" --platform host
+	[[ $output == *--suite$'\n'fast$'\n'* ]]
 }
 
 @test "nobody but the emulated platform has the emulator made" {
@@ -262,7 +280,7 @@ without_tdx() {
 	rm -r "$clone/configs"
 	run "$run_sh" --help
 	[[ $status -eq 0 && $output == *Usage:* && $output == *Examples:* && $output == *"Exit status:"* ]]
-	for option in platform vm-type repeat jobs seed timeout settle-ms results junit json list show-config no-install \
+	for option in platform suite vm-type repeat rounds jobs seed timeout settle-ms results junit json list show-config no-install \
 		cpus memory kernel-args kernel-patch kernel-config quantum schedule-seed explore sanitizer trace; do
 		[[ $output == *"--$option"* ]]
 	done

@@ -451,6 +451,37 @@ row() {	# ID CASES REASON KERNELS [MORE]
 	[[ ! -e $results ]]
 }
 
+@test "a suite's names, rounds and limits" {
+	fake a v.pass v.pass_2 w.rounds
+	fake b v.pass w.pass
+	status 0 runner --suite own --run 'a.*' --run b.w --skip '*.pass_2' --list
+	[[ $output == $'a.v.pass\na.w.rounds\nb.w.pass' ]]
+	status 0 runner --suite own --run 'a.*' --skip a.v --rounds 12
+	says "1 passed, 0 failed"
+	grep -qx "rounds 12" "$FAKE_NOTES"
+	grep -q '"rounds": 12' "$results/latest/run.json"
+	grep -q '"suite": "own"' "$results/latest/run.json"
+	valid
+	# Names of the command line choose in its stead.
+	status 0 runner --suite own --run b --skip a --list a.w
+	[[ $output == a.w.rounds ]]
+	status 0 runner a.w.rounds
+	SEPT_ROUNDS=3 status 0 runner a.w.rounds
+	SEPT_ROUNDS=0 status 0 runner a.w.rounds
+	[[ $(tr '\n' ' ' <"$FAKE_NOTES") == "rounds 12 rounds own rounds 3 rounds own " ]]
+	status 2 runner --suite own --run a --skip 'c.*'
+	says 'runner: suite own: no case matches "c.*"; the nearest is '
+	status 2 runner --suite own --run d
+	says 'runner: suite own: no case matches "d"'
+	status 4 runner --run a --skip a
+	says "no case is left to run"
+	fake a v.hang:1 v.fail
+	status 1 runner --rounds 9 a.v.fail
+	says " --rounds 9 a.v.fail"
+	status 1 runner --limits 2 a.v.hang
+	cases | grep -E '"wall_ms":[2-9][0-9]{3},'
+}
+
 @test "a name that nothing has exits 2 and names the nearest" {
 	fake punch_hole default.frees tdx.frees
 	fake mapping default.counts

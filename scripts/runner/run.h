@@ -26,9 +26,9 @@
 
 struct runner_options {
 	const char *bin_dir, *results, *platform, *vm_type, *junit, *report;
-	const char *commit, *command_line, *linux_origin, *errata;
-	char **globs;
-	unsigned int nr_globs, timeout, settle_ms, jobs;
+	const char *commit, *command_line, *linux_origin, *errata, *suite;
+	struct globs named, run, skip;
+	unsigned int rounds, limits, timeout, settle_ms, jobs;
 	unsigned long long repeat, seed;
 	bool until_fail, seed_given, json, list, explore, environment, junit_append;
 	struct emulated machine;

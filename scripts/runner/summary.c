@@ -120,6 +120,8 @@ static void print_again(const struct grief *g, FILE *to)
 	fprintf(to, "        again: ./run.sh --seed %s", hex(g->seed));
 	if (run.emulated)
 		emulated_print_options(&opt.machine, g->schedule_seed, to);
+	if (opt.rounds)
+		fprintf(to, " --rounds %u", opt.rounds);
 	if (opt.timeout)
 		fprintf(to, " --timeout %u", opt.timeout);
 	fprintf(to, " %s\n", g->address);
