@@ -17,7 +17,7 @@ step_name=run.sh
 # The settings, in the order in which they are shown: each is an option
 # --like-this, a variable SEPT_LIKE_THIS and a key of configs/run.conf.
 settings=(
-	platform suite vm_type repeat rounds seed timeout settle_ms jobs results
+	platform suite vm_type repeat rounds seed timeout settle_ms expect_pin jobs results
 	cpus memory quantum schedule_seed kernel_args sanitizer
 )
 declare -A type=(
@@ -29,6 +29,7 @@ declare -A type=(
 	[seed]=seed
 	[timeout]=timeout
 	[settle_ms]=ms
+	[expect_pin]='choice:auto 0 1'
 	[jobs]=jobs
 	[results]=path
 	[cpus]='count:64'
@@ -47,6 +48,7 @@ declare -A value=(
 	[seed]=random
 	[timeout]=own
 	[settle_ms]=2000
+	[expect_pin]=auto
 	[jobs]=1
 	[results]=$root/results
 	[cpus]=2
@@ -93,6 +95,9 @@ How it runs:
   --seed S            what random choices start from; default: drawn, and printed
   --timeout T         per case: 90, 90s, 2m, 1h, or own (default): each test's own
   --settle-ms MS      how long a transient reference may stay (default 2000)
+  --expect-pin N      references that a page must have for being mapped in the S-EPT:
+                      0, 1 (Linux 6.16 to 6.18) or auto (default): as a control page
+                      shows, which the summary tells
 
 The emulated machine (docs/emulated.md):
   --cpus N            processors (default 2)
@@ -121,7 +126,7 @@ And:
 
 A setting is taken from its option, else from the environment (SEPT_PLATFORM,
 SEPT_SUITE, SEPT_VM_TYPE, SEPT_REPEAT, SEPT_ROUNDS, SEPT_JOBS, SEPT_SEED,
-SEPT_TIMEOUT, SEPT_SETTLE_MS, SEPT_RESULTS, SEPT_CPUS, SEPT_MEMORY, SEPT_QUANTUM,
+SEPT_TIMEOUT, SEPT_SETTLE_MS, SEPT_EXPECT_PIN, SEPT_RESULTS, SEPT_CPUS, SEPT_MEMORY, SEPT_QUANTUM,
 SEPT_SCHEDULE_SEED, SEPT_KERNEL_ARGS, SEPT_SANITIZER), else from configs/run.conf.
 
   SEPT_CONFIGS=DIR    another folder instead of configs/
@@ -449,7 +454,7 @@ runner_command() {
 		"$bin/runner" --bin-dir "$bin" --results "${value[results]}"
 		--platform "$platform" --repeat "${value[repeat]}"
 		--seed "${value[seed]}" --timeout "${value[timeout]}"
-		--settle-ms "${value[settle_ms]}" --jobs "${value[jobs]}"
+		--settle-ms "${value[settle_ms]}" --expect-pin "${value[expect_pin]}" --jobs "${value[jobs]}"
 		--commit "$(our_commit)" --command-line "$0$quoted"
 		--linux-origin "$tree/origin" --report "$root/scripts/report.py"
 		--errata "${SEPT_CONFIGS:-$root/configs}/errata.json"

@@ -156,6 +156,14 @@ def machine(run, case):
     return words
 
 
+def options(told):
+    """Those of the run that a replay needs."""
+    words = f' --rounds {told["rounds"]}' if told["rounds"] else ""
+    if told["expect_pin"] != "auto":
+        words += f' --expect-pin {told["expect_pin"]}'
+    return words
+
+
 def junit(folder, file, append):
     run = Run(folder)
     findings = run.findings()
@@ -195,9 +203,8 @@ def junit(folder, file, append):
             result = ET.SubElement(element, tag, message=printable(told))
             if case.verdict != "SKIP":
                 told = findings.get((case.address, case.seed), [])
-                rounds = run.head["options"]["rounds"]
                 again = f"again: ./run.sh --seed {case.seed}{machine(run, case)}" \
-                        f"{f' --rounds {rounds}' if rounds else ''} {case.address}"
+                        f"{options(run.head['options'])} {case.address}"
                 result.text = printable("\n".join([*told, again]))
     try:
         ET.ElementTree(root).write(file, encoding="utf-8", xml_declaration=True)

@@ -68,6 +68,7 @@ enum {
 struct runner_options opt = {
 	.results = "results", .commit = "unknown",
 	.settle_ms = 2000, .jobs = 1, .repeat = 1, .limits = 1,
+	.expect_pin = "auto",
 };
 
 struct runner run;
@@ -135,6 +136,7 @@ enum {
 	OPT_TIMEOUT, OPT_SETTLE, OPT_JOBS, OPT_JSON, OPT_JUNIT, OPT_REPORT, OPT_LIST,
 	OPT_COMMIT, OPT_COMMAND_LINE, OPT_LINUX_ORIGIN, OPT_EXPLORE, OPT_ENVIRONMENT,
 	OPT_JUNIT_APPEND, OPT_ERRATA, OPT_SUITE, OPT_RUN, OPT_SKIP, OPT_ROUNDS, OPT_LIMITS,
+	OPT_EXPECT_PIN,
 };
 
 static const struct argp_option options[] = {
@@ -151,6 +153,7 @@ static const struct argp_option options[] = {
 	{ "seed", OPT_SEED, "N|random", 0, "Seed of the run; for a single case, its own", 0 },
 	{ "timeout", OPT_TIMEOUT, "SECONDS", 0, "Limit of each case (default: 0, the test's own)", 0 },
 	{ "settle-ms", OPT_SETTLE, "MS", 0, "How long to wait for transient references (default: 2000)", 0 },
+	{ "expect-pin", OPT_EXPECT_PIN, "WHAT", 0, "References that the S-EPT must hold to a page: 0, 1 or auto (default): as a control page shows", 0 },
 	{ "jobs", OPT_JOBS, "N", 0, "Cases at once (default: 1)", 0 },
 	{ "json", OPT_JSON, NULL, 0, "One JSON document on stdout; progress goes to stderr", 0 },
 	{ "junit", OPT_JUNIT, "FILE", 0, "Also write JUnit XML (needs python3)", 0 },
@@ -260,6 +263,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case OPT_SETTLE:
 		opt.settle_ms = parse_number("--settle-ms", arg, 10, 0, 600000);
 		break;
+	case OPT_EXPECT_PIN:
+		opt.expect_pin = parse_choice("--expect-pin", arg, "auto", "0", "1");
+		break;
 	case OPT_JOBS:
 		opt.jobs = parse_number("--jobs", arg, 10, 1, 1024);
 		break;
@@ -322,6 +328,9 @@ static void options_from_environment(void)
 	text = getenv("SEPT_ROUNDS");
 	if (text && *text)
 		opt.rounds = parse_number("SEPT_ROUNDS", text, 10, 0, 1000000000);
+	text = getenv("SEPT_EXPECT_PIN");
+	if (text && *text)
+		opt.expect_pin = parse_choice("SEPT_EXPECT_PIN", text, "auto", "0", "1");
 	text = getenv("SEPT_SETTLE_MS");
 	if (text && *text)
 		opt.settle_ms = parse_number("SEPT_SETTLE_MS", text, 10, 0, 600000);
@@ -388,9 +397,9 @@ static json_t *options_json(void)
 
 	for (i = 0; i < opt.named.nr; i++)
 		json_array_append_new(globs, json_string(opt.named.list[i]));
-	json = need(json_pack("{so ss? ss? si si si si si}", "globs", globs, "suite", opt.suite,
+	json = need(json_pack("{so ss? ss? si si ss si si si}", "globs", globs, "suite", opt.suite,
 			      "vm_type", opt.vm_type, "rounds", opt.rounds,
-			      "limits", opt.limits, "timeout", opt.timeout,
+			      "limits", opt.limits, "expect_pin", opt.expect_pin, "timeout", opt.timeout,
 			      "settle_ms", opt.settle_ms, "jobs", opt.jobs));
 	json_object_set_new(json, "repeat", opt.until_fail ? json_string("until-fail") :
 			    json_integer(opt.repeat));
@@ -450,13 +459,43 @@ bool is_faked(void)
 	return (refs && *refs) || (kmsg && *kmsg);
 }
 
+/* What this machine is, and whether its kernel holds what the S-EPT maps. */
+static json_t *capture(void)
+{
+	json_t *json = need(env_capture(1));
+	struct pinned_control seen;
+	char why[500];
+
+	if (!pinned_look(&seen, why, sizeof(why))) {
+		json_object_set_new(json, "control_page", json_pack("{si si}", "mapped", seen.mapped,
+								    "unmapped", seen.unmapped));
+	} else {
+		json_object_set_new(json, "control_page", json_null());
+		json_object_set_new(json, "control_page_why", json_string(why));
+	}
+	return json;
+}
+
+/* What cases are to expect of the kernel; if it could not be seen, each looks itself. */
+static void expect_pin(const json_t *environment)
+{
+	const char *what = opt.expect_pin;
+
+	run.has_control = environment &&
+		!json_unpack((json_t *)environment, "{s{si si}}", "control_page",
+			     "mapped", &run.control.mapped, "unmapped", &run.control.unmapped);
+	if (run.has_control && !strcmp(what, "auto"))
+		what = run.control.mapped > run.control.unmapped ? "1" : "0";
+	setenv("SEPT_EXPECT_PIN", what, 1);
+}
+
 static json_t *run_json(int kmsg_rc)
 {
 	char why[500] = "";
 	json_t *json, *environment;
 
-	environment = run.emulated ? emulated_environment(&opt.machine, why, sizeof(why)) :
-		      env_capture(1);
+	environment = run.emulated ? emulated_environment(&opt.machine, why, sizeof(why)) : capture();
+	expect_pin(environment);
 
 	json = need(json_pack("{si ss ss ss ss ss ss so so so}",
 			      "format", FORMAT, "suite", "tdx-sept-tests",
@@ -1405,7 +1444,7 @@ static void run_begin(void)
 /* For the runner of another machine, which runs this one in the emulated machine. */
 static int print_environment(void)
 {
-	json_t *json = need(env_capture(1));
+	json_t *json = capture();
 
 	json_dumpf(json, stdout, 0);
 	putchar('\n');

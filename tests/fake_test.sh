@@ -82,6 +82,9 @@ run_case() {
 			say PASS '' ;;
 	rounds)		note "rounds ${SEPT_ROUNDS-own}"
 			say PASS '' ;;
+	pin*)		note "pin $SEPT_EXPECT_PIN"
+			[[ $SEPT_EXPECT_PIN != 1 ]] || { say FAIL 'pinned'; return 1; }
+			say PASS '' ;;
 	third_fails)	note round
 			(( $(grep -c round "$FAKE_NOTES") < 3 )) || { say FAIL third; return 1; }
 			say PASS '' ;;

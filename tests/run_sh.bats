@@ -227,7 +227,7 @@ without_tdx() {
 	echo "$output"
 	[ "$status" -eq 0 ]
 	expected=(runner --bin-dir "$clone/built/bin" --results "$BATS_TEST_TMPDIR/r" --platform host
-		--repeat until-fail --seed 0x5 --timeout 120 --settle-ms 9 --jobs 3)
+		--repeat until-fail --seed 0x5 --timeout 120 --settle-ms 9 --expect-pin auto --jobs 3)
 	for i in "${!expected[@]}"; do
 		[ "${lines[i]}" = "${expected[i]}" ]
 	done
@@ -280,7 +280,7 @@ without_tdx() {
 	rm -r "$clone/configs"
 	run "$run_sh" --help
 	[[ $status -eq 0 && $output == *Usage:* && $output == *Examples:* && $output == *"Exit status:"* ]]
-	for option in platform suite vm-type repeat rounds jobs seed timeout settle-ms results junit json list show-config no-install \
+	for option in platform suite vm-type repeat rounds jobs seed timeout settle-ms expect-pin results junit json list show-config no-install \
 		cpus memory kernel-args kernel-patch kernel-config quantum schedule-seed explore sanitizer trace; do
 		[[ $output == *"--$option"* ]]
 	done

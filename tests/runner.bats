@@ -482,6 +482,22 @@ row() {	# ID CASES REASON KERNELS [MORE]
 	cases | grep -E '"wall_ms":[2-9][0-9]{3},'
 }
 
+@test "--expect-pin reaches the cases, the results and what replays a failure" {
+	fake a v.pin
+	status 0 runner
+	valid
+	status 0 runner --expect-pin 0
+	status 1 runner --expect-pin 1
+	says " --expect-pin 1 a.v.pin"
+	grep -q '"expect_pin": "1"' "$results/latest/run.json"
+	status 2 runner --expect-pin 2
+	says "--expect-pin must be auto, 0 or 1"
+	SEPT_EXPECT_PIN=yes status 2 runner
+	says "SEPT_EXPECT_PIN must be auto, 0 or 1"
+	grep -qE 'pin (auto|0|1)' <(sed -n 1p "$FAKE_NOTES")
+	[[ $(tail -n 2 "$FAKE_NOTES" | tr '\n' ' ') == "pin 0 pin 1 " ]]
+}
+
 @test "a name that nothing has exits 2 and names the nearest" {
 	fake punch_hole default.frees tdx.frees
 	fake mapping default.counts

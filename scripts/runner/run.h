@@ -13,6 +13,7 @@
 #include "emulated.h"
 #include "keeper.h"
 #include "kmsg.h"
+#include "pinned.h"
 #include "results.h"
 #include "supervise.h"
 #include "errata.h"
@@ -26,7 +27,7 @@
 
 struct runner_options {
 	const char *bin_dir, *results, *platform, *vm_type, *junit, *report;
-	const char *commit, *command_line, *linux_origin, *errata, *suite;
+	const char *commit, *command_line, *linux_origin, *errata, *suite, *expect_pin;
 	struct globs named, run, skip;
 	unsigned int rounds, limits, timeout, settle_ms, jobs;
 	unsigned long long repeat, seed;
@@ -91,7 +92,8 @@ struct runner {
 	unsigned int last_file;		/* whose kernel log lines come when nothing runs */
 	json_t *restored, *all;		/* sentences; end lines for --json */
 
-	bool emulated;
+	bool emulated, has_control;
+	struct pinned_control control;	/* of the machine that the cases run on */
 	struct utsname kernel;		/* of the machine that the cases run on */
 	unsigned long long count[NR_VERDICTS], settle_max;
 	struct grief *griefs;

@@ -122,6 +122,8 @@ static void print_again(const struct grief *g, FILE *to)
 		emulated_print_options(&opt.machine, g->schedule_seed, to);
 	if (opt.rounds)
 		fprintf(to, " --rounds %u", opt.rounds);
+	if (strcmp(opt.expect_pin, "auto"))
+		fprintf(to, " --expect-pin %s", opt.expect_pin);
 	if (opt.timeout)
 		fprintf(to, " --timeout %u", opt.timeout);
 	fprintf(to, " %s\n", g->address);
@@ -177,6 +179,15 @@ static void print_known(FILE *to)
 	}
 }
 
+static void print_control(FILE *to)
+{
+	bool pins = run.control.mapped > run.control.unmapped;
+
+	fprintf(to, "this kernel holds pages mapped in the S-EPT: %s (control page: %u references mapped, %u unmapped)%s\n",
+		pins ? "yes" : "no", run.control.mapped, run.control.unmapped,
+		!strcmp(opt.expect_pin, pins ? "0" : "1") ? "; --expect-pin says otherwise" : "");
+}
+
 void print_summary(FILE *to, bool names, bool colour)
 {
 	const struct grief *g;
@@ -206,6 +217,8 @@ void print_summary(FILE *to, bool names, bool colour)
 			if (g->verdict == v && !g->known)
 				print_grief(g, names, to);
 	}
+	if (run.has_control)
+		print_control(to);
 	fprintf(to, "longest settling: %llu ms\n", run.settle_max);
 	fprintf(to, "results: %s\n", run.dir);
 }

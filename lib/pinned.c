@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "census.h"
+#include "gmem.h"
+#include "pinned.h"
+#include "supervise.h"
+
+enum { MAPPED, UNMAPPED, NR_PAGES };
+
+/* What the child says: sentences, as what libkvm does there may end it. */
+struct answer {
+	struct pinned_control seen;
+	int rc;
+	char why[400];
+};
+
+static int look(struct pinned_control *out)
+{
+	struct census *c = NULL;
+	struct guest *g;
+	int rc;
+
+	rc = guest_create(&g, GUEST_TDX, NR_PAGES);
+	if (rc)
+		return rc;
+	rc = gmem_allocate(guest_gmem(g), 0, NR_PAGES) ?: guest_touch(g, MAPPED, 1, 0) ?:
+	     census_take(&c, guest_gmem(g), 0, NR_PAGES);
+	if (!rc) {
+		out->mapped = census_page(c, MAPPED)->refs;
+		out->unmapped = census_page(c, UNMAPPED)->refs;
+	}
+	census_free(c);
+	guest_destroy(g);
+	return rc;
+}
+
+static void answer(struct answer *a)
+{
+	const char *why = guest_why_not(GUEST_TDX) ?: folio_why_not();
+
+	if (why) {
+		a->rc = -ENODEV;
+		snprintf(a->why, sizeof(a->why), "%s", why);
+		return;
+	}
+	a->rc = look(&a->seen);
+	if (a->rc) {
+		snprintf(a->why, sizeof(a->why), "%s", strerror(-a->rc));
+	} else if (a->seen.unmapped != 1 || (a->seen.mapped != 1 && a->seen.mapped != 2)) {
+		a->rc = -EPROTO;
+		snprintf(a->why, sizeof(a->why), "a page that the S-EPT maps has %u references, one that it does not map %u",
+			 a->seen.mapped, a->seen.unmapped);
+	}
+}
+
+int pinned_look(struct pinned_control *out, char *why, size_t why_len)
+{
+	struct answer a = {
+		.rc = -EIO, .why = "who looked at the control page ended before it could tell",
+	};
+	int fds[2], rc = 0;
+	pid_t child;
+
+	if (pipe(fds))
+		return -errno;
+	fflush(NULL);
+	child = fork();
+	if (child < 0)
+		rc = -errno;
+	if (!child) {
+		answer(&a);
+		_exit(write(fds[1], &a, sizeof(a)) != sizeof(a));
+	}
+	close(fds[1]);
+	/* A whole answer or none: it is shorter than PIPE_BUF. */
+	if (!rc && read(fds[0], &a, sizeof(a)) < 0)
+		rc = -errno;
+	close(fds[0]);
+	if (child > 0)
+		waitpid(child, NULL, 0);
+	if (rc) {
+		snprintf(why, why_len, "%s", strerror(-rc));
+		return rc;
+	}
+	snprintf(why, why_len, "%s", a.why);
+	*out = a.seen;
+	return a.rc;
+}
+
+unsigned int pinned_refs(void)
+{
+	static struct pinned_control seen;
+	const char *env = getenv("SEPT_EXPECT_PIN");
+	char why[400];
+
+	if (env && (!strcmp(env, "0") || !strcmp(env, "1")))
+		return *env - '0';
+	if (!seen.unmapped && pinned_look(&seen, why, sizeof(why))) {
+		supervise_broken("control page", "cannot tell whether this kernel holds what the S-EPT maps: %s",
+				 why);
+		seen.unmapped = 0;
+		return 0;
+	}
+	return seen.mapped - seen.unmapped;
+}
+
+unsigned int pinned_extra(const struct guest *g)
+{
+	return guest_type(g) == GUEST_TDX ? pinned_refs() : 0;
+}
