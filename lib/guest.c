@@ -11,6 +11,7 @@
  * first use, one to one and by 2M, so that a sparse file of a terabyte costs a few
  * pages of them.
  */
+#include <elf.h>
 #include <sys/mman.h>
 
 #include "kvm_util.h"
@@ -24,7 +25,7 @@
 #define PAGE_BYTES	4096ull
 #define REGION_BYTES	(2ull << 20)	/* what one guest page-table entry maps */
 
-/* Stands for page tables of slot 0: the program itself fills 2M almost alone. */
+/* Stands for page tables of slot 0. */
 #define EXTRA_PAGES	(2048 * 512 / 2)
 
 #define GUEST_PORT	0x5e		/* "done"; no device answers there */
@@ -90,11 +91,15 @@ static void say(char *buf, size_t len, const char *fmt, ...)
 }
 
 /*
- * Guest code
+ * Guest code, in a section of its own: only its pages go into the guest
  */
+#define __guest __attribute__((section("guest_text")))
+
+extern const char __start_guest_text[], __stop_guest_text[];
+extern const Elf64_Ehdr __ehdr_start;	/* the linker's: of this program */
 
 /* By one string instruction: some KVMs emulate each access to a new page. */
-static bool guest_page_is_zero(volatile u64 *page)
+static __guest noinline bool guest_page_is_zero(volatile u64 *page)
 {
 	u64 words = PAGE_BYTES / sizeof(*page);
 	bool zero;
@@ -104,7 +109,7 @@ static bool guest_page_is_zero(volatile u64 *page)
 }
 
 /* One order, from registers; the answer is left in registers, too. */
-static void guest_code(u64 op, u64 gva, u64 nr, u64 pattern)
+static __guest void guest_code(u64 op, u64 gva, u64 nr, u64 pattern)
 {
 	volatile u64 *page;
 	u64 bad = GUEST_ALL_GOOD;
@@ -172,12 +177,58 @@ static void plain_why_not(const struct guest_ops *ops, int kvm_fd, char *buf, si
 	close(vm_fd);
 }
 
+/*
+ * What libkvm loads into a guest: an ELF file in memory with the guest's code, and
+ * room for the writable segment, since libkvm shares some of its variables with the
+ * guest.  The whole program would be twenty times as much to copy and to map, for
+ * each guest.
+ */
+static int guest_image(void)
+{
+	const Elf64_Ehdr *self = &__ehdr_start;
+	const Elf64_Phdr *phdr = (const void *)self + self->e_phoff;
+	const u64 code = (u64)__start_guest_text & ~(PAGE_BYTES - 1);
+	const u64 bytes = (u64)__stop_guest_text - code;
+	struct {
+		Elf64_Ehdr ehdr;
+		Elf64_Phdr phdr[2];
+	} head = {
+		.ehdr = *self,
+		.phdr[0] = {
+			.p_type = PT_LOAD,
+			.p_offset = sizeof(head),
+			.p_vaddr = code,
+			.p_filesz = bytes,
+			.p_memsz = bytes,
+		},
+	};
+	unsigned int i;
+	int fd;
+
+	head.ehdr.e_phoff = offsetof(typeof(head), phdr);
+	head.ehdr.e_phnum = ARRAY_SIZE(head.phdr);
+	for (i = 0; i < self->e_phnum; i++) {
+		if (phdr[i].p_type == PT_LOAD && phdr[i].p_flags & PF_W)
+			head.phdr[1] = phdr[i];
+	}
+	head.phdr[1].p_filesz = 0;
+
+	fd = memfd_create("guest", MFD_CLOEXEC);
+	if (fd >= 0 && (write(fd, &head, sizeof(head)) != sizeof(head) ||
+			write(fd, (const void *)code, bytes) != (ssize_t)bytes)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
 static int plain_create_vm(struct guest *g, bool with_vcpu)
 {
 	static bool libkvm_ready;
 	struct vm_shape shape = VM_SHAPE_DEFAULT;
-	char *name = program_invocation_name;
+	char *name = program_invocation_name, image[40];
 	struct kvm_regs regs;
+	int fd;
 
 	/* Its constructor would end a program that only wants to list its cases. */
 	if (!libkvm_ready) {
@@ -192,10 +243,15 @@ static int plain_create_vm(struct guest *g, bool with_vcpu)
 		return 0;
 	}
 
-	/* libkvm loads the program from there, wherever the caller has found it. */
-	program_invocation_name = "/proc/self/exe";
+	fd = guest_image();
+	if (fd < 0)
+		return -errno;
+	/* libkvm loads the program from there. */
+	snprintf(image, sizeof(image), "/proc/self/fd/%d", fd);
+	program_invocation_name = image;
 	g->kvm_vm = __vm_create_shape_with_one_vcpu(shape, &g->kvm_vcpu, EXTRA_PAGES, guest_code);
 	program_invocation_name = name;
+	close(fd);
 	g->vm = g->kvm_vm->fd;
 	g->vcpu = g->kvm_vcpu->fd;
 
