@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "machine.h"
 
@@ -34,4 +35,27 @@ enum end evidence_of_end(int status, const char *panic)
 		return END_SANITIZER;
 	}
 	return strstr(panic, "exception with no resolution") ? END_TRIPLE_FAULT : END_OTHER;
+}
+
+char emulator_state(int pid, long *cpu_ms)
+{
+	char path[40], text[600], state, *p;
+	unsigned long user, system;
+	FILE *from;
+	size_t n;
+
+	*cpu_ms = 0;
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	from = fopen(path, "re");
+	if (!from)
+		return 0;
+	n = fread(text, 1, sizeof(text) - 1, from);
+	fclose(from);
+	text[n] = '\0';
+	p = strrchr(text, ')');
+	if (!p || sscanf(p, ") %c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &state, &user,
+			 &system) != 3)
+		return 0;
+	*cpu_ms = (user + system) * 1000 / sysconf(_SC_CLK_TCK);
+	return state;
 }

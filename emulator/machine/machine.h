@@ -44,7 +44,20 @@ struct exec_options {
 
 int machine_exec(const struct exec_options *opt);
 
-/* evidence.c: what a kernel's last lines say. */
+/* evidence.c: what tells of a machine that is lost. */
+
+/* An emulator may use so much processor time without a sign of life, ... */
+#define LOST_CPU_MS	120000
+/* ... or not run at all for so long, on a host that has other things to do. */
+#define LOST_MS		300000
+
+/**
+ * emulator_state() - what an emulator is doing
+ * @cpu_ms: receives the processor time that it has used
+ *
+ * Return: its state as in /proc/PID/stat; 0 if there is no such process.
+ */
+char emulator_state(int pid, long *cpu_ms);
 
 /**
  * evidence_of_death() - does this line of a console end the machine?

@@ -31,7 +31,6 @@
 
 #define MAX_CLIENTS	1024
 #define MAX_UNCLAIMED	64
-#define LOST_MS		120000	/* an emulator that does nothing for so long is lost */
 #define IPS		200000000 /* the frequency of the machine's time stamp counter */
 
 /*
@@ -68,6 +67,7 @@ static struct {
 	unsigned long order;
 	int said;		/* pipe to whoever waits for the first boot; or -1 */
 	struct timespec heard;	/* when the original last gave a sign of life */
+	long heard_cpu;		/* processor time that it had used by then */
 	long cpu_ms;		/* that it had used by then */
 
 	struct client clients[MAX_CLIENTS];
@@ -191,6 +191,13 @@ static void exec_emulator(int stream, int control, int console, int log)
 	_exit(127);
 }
 
+/* Of the original. */
+static void sign_of_life(void)
+{
+	clock_gettime(CLOCK_MONOTONIC, &sup.heard);
+	emulator_state(sup.pid, &sup.heard_cpu);
+}
+
 static int boot(void)
 {
 	int stream[2], control[2], console, log;
@@ -223,7 +230,7 @@ static int boot(void)
 	sup.hello_len = 0;
 	sup.state = BOOTING;
 	sup.nr_boots++;
-	clock_gettime(CLOCK_MONOTONIC, &sup.heard);
+	sign_of_life();
 	return 0;
 }
 
@@ -367,7 +374,7 @@ static void pass_on(void)
 		if (wire_send(sup.control, text, c->fds))
 			return;		/* its exit is near */
 		c->passed_on = true;
-		clock_gettime(CLOCK_MONOTONIC, &sup.heard);
+		sign_of_life();
 	}
 }
 
@@ -406,7 +413,7 @@ static void hear_control(void)
 	pid_t pid;
 
 	while (sup.control >= 0 && wire_receive(sup.control, text, fds) > 0) {
-		clock_gettime(CLOCK_MONOTONIC, &sup.heard);
+		sign_of_life();
 		if (strncmp(text, "forked ", 7) && strncmp(text, "failed ", 7))
 			continue;
 		c = next_in_order(true);
@@ -533,7 +540,12 @@ static void watch_original(void)
 {
 	bool busy = sup.state == BOOTING || next_in_order(true);
 
-	if (busy && ms_since(&sup.heard) > LOST_MS)
+	long cpu, silent = ms_since(&sup.heard);
+
+	if (!busy || silent < 1000)
+		return;
+	emulator_state(sup.pid, &cpu);
+	if (cpu - sup.heard_cpu > LOST_CPU_MS || silent > LOST_MS)
 		kill(sup.pid, SIGKILL);
 }
 
