@@ -393,6 +393,7 @@ prepare() {
 # Sets machine: the runner's options for the emulated machine.
 prepare_machine() {
 	local tools bochs vmlinux initramfs
+	local -a contents
 
 	step_call "$root/emulator/bochs/build.sh" || exit
 	bochs=$REPLY
@@ -403,8 +404,10 @@ prepare_machine() {
 	step_call "$root/emulator/machine/kernel.sh" "${kernel[@]/#--kernel-/--}" || exit
 	vmlinux=$REPLY
 	cache_use "$vmlinux"
-	step_call "$root/emulator/machine/initramfs.sh" --bin "$bin" --agent "$tools/agent" ||
-		exit
+	contents=(--bin "$bin" --agent "$tools/agent")
+	# Who looks around by hand finds more to try.
+	[[ $command != shell ]] || contents+=(--selftests "$tree" --stress)
+	step_call "$root/emulator/machine/initramfs.sh" "${contents[@]}" || exit
 	initramfs=$REPLY
 	cache_use "${initramfs%/*}"
 	machine=(

@@ -17,7 +17,7 @@ root=$PWD
 # The counters of the kernel are files without a size; tar would take them for empty.
 # shellcheck disable=SC2016 # for the shell in the machine
 in_machine='
-cd /bin/tests || exit
+cd /tests || exit
 for test in *; do
 	set --
 	for name in $(./$test --list | cut -f 1); do
