@@ -68,6 +68,7 @@ usage() {
 Usage: ./run.sh [run] [OPTION...] [NAME-GLOB...]
        ./run.sh doctor [--json]
        ./run.sh shell --platform emulated [OPTION...] [-- COMMAND...]
+       ./run.sh decode [FILE...]
 
 Runs the tests whose address matches a glob, or those of the suite.  An address is
 file.variant.case, as --list shows it; a glob matches the whole address or its
@@ -76,6 +77,9 @@ first parts, so 'punch_hole' stands for all the cases of that file.
 The first run installs packages (apt), fetches a kernel source package and
 builds; all of it is kept in ${XDG_CACHE_HOME:-~/.cache}/tdx-sept-tests, and the
 next run starts at once, without a network.
+
+decode copies kernel logs (stdin, unless FILEs are named), and says below each line
+about a failed SEAMCALL in words which it was, why it failed, and with what.
 
 shell is a console in the emulated machine (Ctrl-] leaves), or one command there.
 
@@ -134,6 +138,7 @@ SEPT_SCHEDULE_SEED, SEPT_KERNEL_ARGS, SEPT_SANITIZER), else from configs/run.con
 
 Examples:
   ./run.sh                              everything that this host can do
+  dmesg | ./run.sh decode               which SEAMCALLs failed, and why
   ./run.sh doctor                       what this host can do, and what it lacks
   ./run.sh --suite full                 the same and more of it, for longer
   ./run.sh --list 'pins.*'              the cases of tdx_sept_tests/pins.c
@@ -235,7 +240,7 @@ parse() {
 	done
 	shift
 	case ${1-} in
-	run | doctor | shell)
+	run | doctor | shell | decode)
 		command=$1
 		shift ;;
 	esac
@@ -302,6 +307,19 @@ check_shell() {
 		die 2 "shell runs no tests: it takes no --list, --json, --junit or --explore"
 }
 
+check_decode() {
+	local name
+
+	[[ ${flag[list]}${flag[json]}${flag[trace]}$junit$explore == 000 && ${#kernel[@]} -eq 0 ]] ||
+		die 2 "decode takes no options but --no-install"
+	for name in "${settings[@]}"; do
+		[[ ${origin[$name]-} != --* ]] || die 2 "decode takes no ${origin[$name]}"
+	done
+	for name in "${globs[@]}"; do
+		[[ -r $name && ! -d $name ]] || die 2 "decode: cannot read $name"
+	done
+}
+
 check_arguments() {
 	local name
 
@@ -316,6 +334,10 @@ check_arguments() {
 	fi
 	if [[ $command == shell ]]; then
 		check_shell
+		return
+	fi
+	if [[ $command == decode ]]; then
+		check_decode
 		return
 	fi
 	check_machine_options
@@ -548,6 +570,7 @@ main() {
 
 	(( ! flag[json] )) || arguments+=(--json)
 	[[ $command != doctor ]] || exec "$bin/doctor" "${arguments[@]}"
+	[[ $command != decode ]] || exec "$bin/decode" "${globs[@]}"
 	(( ! with_machine )) || prepare_machine
 	[[ $command != shell ]] || shell
 

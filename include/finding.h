@@ -50,7 +50,7 @@ struct finding_page {
  */
 struct finding {
 	char invariant[24];
-	char text[320];
+	char text[480];
 	__u64 first, nr, nr_bad;
 	struct finding_page pages[FINDING_PAGES];
 	unsigned int waited_ms;

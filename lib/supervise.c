@@ -20,6 +20,7 @@
 
 #include "emulator.h"
 #include "kmsg.h"
+#include "seamcall.h"
 #include "settle.h"
 #include "supervise.h"
 
@@ -231,12 +232,14 @@ static int end_leftovers(pid_t pgid, bool *immortal)
 /* Read the kernel log of the case.  Returns how many lines fail it. */
 static int read_log(struct kmsg *log, bool show_all, char *first_bad, size_t len)
 {
-	char *lines[LOG_LINES] = {};
+	char *lines[LOG_LINES] = {}, words[300];
 	unsigned int nr = 0, i;
 	const char *line, *what;
 	const char *expected = shared->told.kmsg;
 	bool seen = !*expected;
+	struct seamcall call = {};
 	struct finding f;
+	bool decoded = false, is_call;
 	int bad = 0, ret;
 
 	while ((ret = kmsg_next(log, &line)) == 1 || ret == -EPIPE) {
@@ -251,9 +254,14 @@ static int read_log(struct kmsg *log, bool show_all, char *first_bad, size_t len
 		}
 		if (!what)
 			continue;
-		finding_set(&f, "kmsg", "%s in the kernel log: %s", what, line);
-		if (!bad++)
+		is_call = seamcall_parse(line, &call);
+		seamcall_describe(&call, words, sizeof(words));
+		finding_set(&f, "kmsg", "%s in the kernel log: %s%s%s", what, line,
+			    is_call ? ": " : "", is_call ? words : "");
+		/* KVM warns before it says which call has failed, and how. */
+		if (!bad++ || (is_call && !decoded))
 			snprintf(first_bad, len, "%s", f.text);
+		decoded |= is_call;
 		finding_record(&f, "kernel log");
 	}
 	if (!seen) {
@@ -403,7 +411,7 @@ void supervise(const char *name, unsigned int seconds,
 {
 	const char *env = getenv("SEPT_TIMEOUT");
 	bool in_time, immortal = false;
-	char bad_line[400] = "", bad_report[400] = "";
+	char bad_line[480] = "", bad_report[400] = "";
 	struct timespec begin;
 	struct told outer;
 	struct kmsg *log;

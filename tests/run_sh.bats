@@ -84,6 +84,19 @@ untouched() {
 	untouched
 }
 
+@test "decode gets its files, or what comes in; nothing else is made" {
+	run "$run_sh" decode <<<"a line"
+	[[ $status -eq 0 && $output == decode$'\n'"a line" ]]
+	run "$run_sh" decode "$run_sh" "$calls" </dev/null
+	[[ $output == decode$'\n'"$run_sh"$'\n'"$calls" ]]
+	run ! grep -qE 'bochs|kernel|initramfs|tools' "$calls"
+	: >"$calls"
+	fails_with 2 "decode: cannot read none" "$run_sh" decode none
+	fails_with 2 "decode takes no --seed" "$run_sh" decode --seed 1
+	fails_with 2 "decode takes no options but" "$run_sh" decode --json
+	untouched
+}
+
 @test "a suite says for each platform what is run, and how often; names choose in its stead" {
 	printf '[host]\nrun = a* b.*\nrun = c\nskip = a.x\nrounds = 7\n[hardware]\nrun = *\n[emulated]\nrun = *.tdx\nlimits = 3\n' \
 		>"$clone/configs/suites/own"

@@ -29,6 +29,7 @@ fake_clone() {
 	echo "echo '$clone/built/bin'" >>"$clone/scripts/build.sh"
 	printf '#!/bin/bash\nprintf "%%s\\n" "runner" "$@"\n' >"$clone/built/bin/runner"
 	printf '#!/bin/bash\nprintf "%%s\\n" "doctor" "$@"\n' >"$clone/built/bin/doctor"
+	printf '#!/bin/bash\nprintf "%%s\\n" "decode" "$@" "$(cat)"\n' >"$clone/built/bin/decode"
 	chmod +x "$clone"/built/bin/*
 }
 

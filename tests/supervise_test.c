@@ -214,6 +214,29 @@ static int warns(void *arg)
 	return SUPERVISE_PASS;
 }
 
+static int has_a_seamcall_fail(void *path)
+{
+	FILE *log = fopen(path, "a");
+
+	fputs("4,7,1000000,-;WARNING: arch/x86/kvm/vmx/tdx.c:1836 at tdx_sept_remove_private_spte+0x1/0x2\n"
+	      "3,8,1000001,-;SEAMCALL TDH_MEM_PAGE_REMOVE failed: 0x8000020000000092, entry 0x80000000123450f7, level_state 0x400\n"
+	      "3,9,1000002,-;SEAMCALL TDH_PHYMEM_PAGE_WBINVD failed: 0xc000030000000001\n", log);
+	fclose(log);
+	return passes(NULL);
+}
+
+TEST_F(supervise_test, says_in_words_which_seamcall_failed)
+{
+	snprintf(self->log, sizeof(self->log), "/tmp/supervise_test.%d", getpid());
+	close(open(self->log, O_WRONLY | O_CREAT, 0600));
+	setenv("SEPT_KMSG", self->log, 1);
+	supervise("a.b.c", 5, has_a_seamcall_fail, self->log, &self->s);
+	ASSERT_EQ(VERDICT_FAIL, self->s.verdict);
+	ASSERT_NE(NULL, strstr(self->s.reason, "SEAMCALL failed in the kernel log: [    1.000001] SEAMCALL TDH_MEM_PAGE_REMOVE failed: 0x8000020000000092"));
+	ASSERT_NE(NULL, strstr(self->s.reason, "TDH.MEM.PAGE.REMOVE: OPERAND_BUSY (SEPT_TREE)"));
+	ASSERT_NE(NULL, strstr(self->s.reason, "S-EPT entry of 4K: MAPPED, page 0x12345000"));
+}
+
 TEST_F(supervise_test, fails_a_case_during_which_the_kernel_warned)
 {
 	snprintf(self->log, sizeof(self->log), "/tmp/supervise_test.%d", getpid());
