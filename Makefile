@@ -3,6 +3,7 @@
 # make            build everything
 # make check      test this project's own code
 # make bench      measure it, side by side
+# make claims     RESULTS=... write docs/claims.md, with the verdicts of these runs
 # make install    DIR=... a folder that the kernel's run_kselftest.sh can run
 #
 # O=     where objects and binaries go (default: build)
@@ -17,7 +18,7 @@ CLANG	?= clang
 OBJCOPY	?= objcopy
 BPFTOOL	?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
 
-ifneq ($(filter-out check clean help,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out check claims clean help,$(or $(MAKECMDGOALS),all)),)
 ifndef LINUX
 LINUX	:= $(shell scripts/deps.sh && scripts/linux.sh)
 ifeq ($(LINUX),)
@@ -202,6 +203,13 @@ check:
 	scripts/deps.sh --check
 	tests/check.sh
 
+# All that are there, in the order in which they were made.
+RESULTS	?= $(sort $(wildcard results/2*))
+
+claims:
+	scripts/claims.py table $(RESULTS) >docs/claims.md.new
+	mv docs/claims.md.new docs/claims.md
+
 install: all
 	scripts/install.sh '$(LINUX)' '$(O)/bin/tests' '$(DIR)'
 
@@ -209,9 +217,9 @@ clean:
 	rm -rf $(O)
 
 help:
-	@sed -n '3,13s/^# \{0,1\}//p' Makefile
+	@sed -n '3,14s/^# \{0,1\}//p' Makefile
 
-.PHONY: all units bench check clean help inputs install FORCE
+.PHONY: all units bench check claims clean help inputs install FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 

@@ -1,0 +1,229 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which test is about which claim, and what became of it.
+
+  claims.py table [RUN...]   print docs/claims.md, with the verdicts of these runs, of
+                             which later ones go before earlier ones
+  claims.py check            hold the tags of the tests against configs/claims.json,
+                             and docs/claims.md against both
+
+A tag is a line "Claims: C2, B01" of a comment.  In the comment on top of a test file
+it is about all its cases, directly above a test about that.
+
+Exit status: 0; 1 if "check" found something wrong; 2 usage; 3 something cannot be
+read.
+"""
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections import Counter
+from glob import glob
+
+from report import Run, Unreadable, note
+
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+VERDICTS = ("FAIL", "ERROR", "KNOWN", "PASS", "SKIP")
+NAMED = 3       # cases of one file that the table names; if there are more, it counts
+SECTIONS = (
+    ("C", "What must hold",
+     "What Linux promises since it holds no reference to the pages that the S-EPT maps."),
+    ("B", "What went wrong before", "Bugs that kernels had, or have; each stands for its kind."),
+    ("R", "What may race", "Calls beside one another."),
+)
+
+
+class Wrong(Exception):
+    """Something is not as it must be; str() is the line to print."""
+
+
+def read_claims():
+    """Rows by id, in their order."""
+    path = os.path.join(ROOT, "configs", "claims.json")
+    try:
+        with open(path, encoding="utf-8") as source:
+            rows = json.load(source)
+    except OSError as error:
+        raise Unreadable(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise Wrong(f"{path}:{error.lineno}: {error.msg}") from error
+    claims = {}
+    for row in rows:
+        name = row.get("id", "?")
+        if not {"id", "claim"} <= set(row) <= {"id", "claim", "untested"}:
+            raise Wrong(f"{path}: {name}: want id, claim and perhaps untested")
+        if name in claims or not any(name.startswith(section[0]) for section in SECTIONS):
+            raise Wrong(f"{path}: {name}: is there twice, or belongs nowhere")
+        claims[name] = row
+    return claims
+
+
+def tested_by(text, end):
+    """The case whose test begins in the line behind a comment that ends there."""
+    match = re.match(r"\n(\w+)\(\s*(\w+)\s*(?:,\s*(\w+))?", text[end:])
+    if not match:
+        return None
+    macro, first, second = match.groups()
+    if macro == "TEST_F":
+        return second
+    # A macro of the file's own, whose first argument is the case.
+    body = re.search(rf"^#define {macro}\(\w+(?:.*\\\n)*.*", text, re.MULTILINE)
+    return first if body and "TEST_F(" in body.group() else None
+
+
+def read_tags(path):
+    """Yield (line, ids, case or None for all of the file) for each tag of a test file."""
+    with open(path, encoding="utf-8") as source:
+        text = source.read()
+    top = re.match(r"(?://.*\n)*/\*.*?\*/", text, re.DOTALL)
+    for comment in re.finditer(r"/\*.*?\*/", text, re.DOTALL):
+        words = re.sub(r"\s*\n\s*\*?\s*", " ", comment.group())
+        tag = re.search(r"\bClaims:((?: [\w.-]+,?)*)", words)
+        if not tag:
+            continue
+        line = text.count("\n", 0, comment.start()) + 1
+        ids = [name for name in re.split(r"[ ,]+", tag.group(1)) if name]
+        case = None
+        if not top or comment.start() > top.end():
+            case = tested_by(text, comment.end())
+            if not case:
+                raise Wrong(f"{path}:{line}: this comment with claims stands above no test")
+        yield line, ids, case
+
+
+def read_tests(claims):
+    """(file, case or None) of each claim, in the order of the files."""
+    tests = {name: [] for name in claims}
+    for path in sorted(glob(os.path.join(ROOT, "tdx_sept_tests", "*.c"))):
+        file = os.path.basename(path)[:-2]
+        for line, ids, case in read_tags(path):
+            for name in ids:
+                if name not in claims:
+                    raise Wrong(f"{path}:{line}: there is no claim {name}")
+                tests[name].append((file, case))
+    return tests
+
+
+def column(run):
+    """Platform and kernel, with what it was built with."""
+    machine = run.head["options"].get("machine", {})
+    kernel = "Linux " + run.head["kernel"]
+    for patch in machine.get("kernel_patches", []):
+        kernel += " + " + os.path.basename(str(patch)).removesuffix(".patch")
+    for config in machine.get("kernel_configs", []):
+        kernel += f" ({config})"
+    return f'{run.head["platform"]}, {kernel}'
+
+
+def read_runs(folders):
+    """By column: the last verdict of each case."""
+    columns = {}
+    for folder in folders:
+        run = Run(folder)
+        patches = run.head["options"].get("machine", {}).get("kernel_patches", [])
+        if run.head["faked"]:
+            note(f"{folder}: passed over, as it proves nothing about the kernel")
+        elif any("tests/mutants/" in str(patch) for patch in patches):
+            note(f"{folder}: passed over, as its kernel is a mutant")
+        else:
+            columns.setdefault(column(run), {}).update(
+                {case.address: case.verdict for case in run.cases if case.ended})
+    return dict(sorted(columns.items()))
+
+
+def is_about(address, tests):
+    parts = address.split(".")
+    return any(parts[0] == file and case in (None, parts[-1]) for file, case in tests)
+
+
+def tests_cell(row, tests):
+    if not tests:
+        return f'none: {row.get("untested", "")}'
+    cells = []
+    for file in dict.fromkeys(file for file, _ in tests):
+        cases = list(dict.fromkeys(case for name, case in tests if name == file))
+        if None in cases:
+            cells.append(f"`{file}`")
+        elif len(cases) > NAMED:
+            cells.append(f"`{file}` ({len(cases)} tests)")
+        else:
+            cells += [f"`{file}.*.{case}`" for case in cases]
+    return "<br>".join(cells)
+
+
+def verdict_cell(verdicts, tests):
+    counts = Counter(verdict for address, verdict in verdicts.items() if is_about(address, tests))
+    words = [f"{counts[name]} {name}" for name in VERDICTS if counts[name]]
+    return ", ".join(words).replace("FAIL", "**FAIL**").replace("ERROR", "**ERROR**") or "–"
+
+
+def first_cells(row, tests):
+    return f'| {row["id"]} | {row["claim"]} | {tests_cell(row, tests)} |'
+
+
+def table(folders):
+    claims = read_claims()
+    tests = read_tests(claims)
+    columns = read_runs(folders)
+
+    print("# Claims and their tests\n\n"
+          "Generated by `make claims` from the tags of the tests, `configs/claims.json` and the\n"
+          "last results of each platform and kernel: edit those.  `file` stands for all cases of\n"
+          "that file, `file.*.case` for a case in all its variants.  Counted are cases; what\n"
+          "KNOWN means is in [results.md](results.md#the-errata-table).")
+    for letter, title, words in SECTIONS:
+        rows = [row for row in claims.values() if row["id"].startswith(letter)]
+        if not rows:
+            continue
+        print(f"\n## {title}\n\n{words}\n")
+        print("| | claim | tests |" + "".join(f" {name} |" for name in columns))
+        print("|---|---|---|" + "---|" * len(columns))
+        for row in rows:
+            mine = tests[row["id"]]
+            print(first_cells(row, mine) + "".join(
+                f" {verdict_cell(verdicts, mine)} |" for verdicts in columns.values()))
+    return 0
+
+
+def check():
+    claims = read_claims()
+    tests = read_tests(claims)
+    path = os.path.join(ROOT, "docs", "claims.md")
+    wrong, stale = [], []
+
+    with open(path, encoding="utf-8") as source:
+        lines = source.read().splitlines()
+    for name, row in claims.items():
+        if not tests[name] and not row.get("untested"):
+            wrong.append(f"{name} has neither a test nor a reason why there is none")
+        elif tests[name] and "untested" in row:
+            wrong.append(f"{name} has a test, and a reason why there is none")
+        elif not any(line.startswith(first_cells(row, tests[name])) for line in lines):
+            stale.append(name)
+    if stale:
+        wrong.append(f'{path} tells something else of {", ".join(stale)}: run make claims')
+    print("\n".join(wrong), end="\n" if wrong else "")
+    return 1 if wrong else 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("table").add_argument("runs", nargs="*")
+    commands.add_parser("check")
+    args = parser.parse_args()
+    try:
+        return table(args.runs) if args.command == "table" else check()
+    except Wrong as error:
+        print(error)
+        return 1
+    except (Unreadable, OSError) as error:
+        print(f"claims.py: {error}", file=sys.stderr)
+        return 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())
