@@ -19,6 +19,9 @@
  * the test's own (1024 for a GUP pin on a small folio, GUP_PIN_COUNTING_BIAS in
  * include/linux/mm.h), or a leak.
  *
+ * Where KVM holds a reference to each page that the S-EPT maps, that one belongs to
+ * the baseline, and the counts are told without it (pinned.h).
+ *
  * Units: 4K pages, counted from the start of the file, whatever the folio size.
  * Memory: 16 bytes per page.
  * Threads: a census never changes once taken; read it from anywhere.

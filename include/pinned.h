@@ -2,7 +2,7 @@
 #ifndef PINNED_H
 #define PINNED_H
 
-#include "guest.h"
+#include "folio.h"
 
 /**
  * DOC: pinned
@@ -13,6 +13,11 @@
  *
  * SEPT_EXPECT_PIN=0 or 1 says what a kernel must do, whatever it does; the runner
  * sets it (--expect-pin), after one look for all cases.
+ *
+ * Where such a reference is expected, the census takes it off the count of each page
+ * that the S-EPT maps, and of no other (pinned_discount()); which pages these are is
+ * asked of KVM's own page tables (sept.h).  So all checks are as exact as elsewhere,
+ * and tests need not know.
  */
 
 /**
@@ -35,14 +40,21 @@ struct pinned_control {
 int pinned_look(struct pinned_control *out, char *why, size_t why_len);
 
 /**
- * pinned_refs() - references that a page of a TD must have for being mapped
+ * pinned_expected() - references that a page of a TD must have for being mapped
  *
- * What a check adds to its "extra": 0 or 1.  If it is to be found out and cannot, the
- * case is an ERROR.  Once found, it is not looked for again in this process.
+ * Return: 0, also where there can be no TD, or 1; or -errno if it is to be found out
+ * and cannot.  Once found, it is not looked for again in this process.
  */
-unsigned int pinned_refs(void);
+int pinned_expected(void);
 
-/* The same for a guest of any type: of the others KVM never holds a page. */
-unsigned int pinned_extra(const struct guest *g);
+/**
+ * pinned_discount() - take what the S-EPT must hold off what was counted
+ * @fd:   a file, of which @recs were read just now
+ * @recs: of its pages
+ * @nr:   how many
+ *
+ * Return: 0 or -errno.
+ */
+int pinned_discount(int fd, struct folio_record *recs, __u64 nr);
 
 #endif

@@ -14,6 +14,7 @@
 
 #include "census.h"
 #include "folio_proc.h"
+#include "pinned.h"
 #include "settle.h"
 
 #define LOOKS	6	/* census_take()'s; some 10 ms if a holder stays */
@@ -71,6 +72,13 @@ static void fake(struct folio_record *recs, __u64 nr)
 	}
 }
 
+/* As all of the census reads a file: without what the S-EPT must hold. */
+static int read_file(int fd, __u64 first, __u64 nr, struct folio_record *recs,
+		     struct folio_cache *cache)
+{
+	return folio_by_file(fd, first, nr, recs, cache) ?: pinned_discount(fd, recs, nr);
+}
+
 static bool above_baseline(const struct folio_record *rec)
 {
 	return folio_present(rec) && rec->refs > 1 + rec->maps;
@@ -114,7 +122,7 @@ static int look_for_lowest(struct census *c)
 
 	settle_start(&s);
 	while (!err && s.tries < LOOKS && settle_again(&s)) {
-		err = folio_by_file(c->fd, c->first, c->nr, again, &c->cache);
+		err = read_file(c->fd, c->first, c->nr, again, &c->cache);
 		if (err)
 			break;
 		keep_lowest(c, again);
@@ -140,7 +148,7 @@ int census_take(struct census **out, int fd, __u64 first, __u64 nr)
 	c->first = first;
 	c->nr = nr;
 
-	err = folio_by_file(fd, first, nr, c->recs, &c->cache);
+	err = read_file(fd, first, nr, c->recs, &c->cache);
 	if (!err && tally(c))
 		err = look_for_lowest(c);
 	if (err)
@@ -222,7 +230,7 @@ static int look(const struct question *q, const __u64 *index, __u64 nr,
 	for (i = 0; !q->by_pfn && i < nr; i += run) {
 		for (run = 1; i + run < nr && index[i + run] == index[i] + run; run++)
 			;
-		err = folio_by_file(q->fd, index[i], run, recs + i, NULL);
+		err = read_file(q->fd, index[i], run, recs + i, NULL);
 		if (err)
 			return err;
 	}

@@ -9,8 +9,9 @@
 
 #include "census.h"
 #include "gmem.h"
+#include "guest.h"
 #include "pinned.h"
-#include "supervise.h"
+#include "sept.h"
 
 enum { MAPPED, UNMAPPED, NR_PAGES };
 
@@ -45,6 +46,8 @@ static void answer(struct answer *a)
 {
 	const char *why = guest_why_not(GUEST_TDX) ?: folio_why_not();
 
+	/* The count as it is. */
+	setenv("SEPT_EXPECT_PIN", "0", 1);
 	if (why) {
 		a->rc = -ENODEV;
 		snprintf(a->why, sizeof(a->why), "%s", why);
@@ -94,24 +97,46 @@ int pinned_look(struct pinned_control *out, char *why, size_t why_len)
 	return a.rc;
 }
 
-unsigned int pinned_refs(void)
+int pinned_expected(void)
 {
-	static struct pinned_control seen;
+	static int tds = -1, found = -1;
 	const char *env = getenv("SEPT_EXPECT_PIN");
+	struct pinned_control seen;
 	char why[400];
+	int err;
 
+	if (tds < 0)
+		tds = !guest_why_not(GUEST_TDX);
+	if (!tds)
+		return 0;
 	if (env && (!strcmp(env, "0") || !strcmp(env, "1")))
 		return *env - '0';
-	if (!seen.unmapped && pinned_look(&seen, why, sizeof(why))) {
-		supervise_broken("control page", "cannot tell whether this kernel holds what the S-EPT maps: %s",
-				 why);
-		seen.unmapped = 0;
-		return 0;
+	if (found < 0) {
+		err = pinned_look(&seen, why, sizeof(why));
+		if (err) {
+			fprintf(stderr, "# cannot tell whether this kernel holds what the S-EPT maps: %s\n", why);
+			return err;
+		}
+		found = seen.mapped - seen.unmapped;
 	}
-	return seen.mapped - seen.unmapped;
+	return found;
 }
 
-unsigned int pinned_extra(const struct guest *g)
+int pinned_discount(int fd, struct folio_record *recs, __u64 nr)
 {
-	return guest_type(g) == GUEST_TDX ? pinned_refs() : 0;
+	int refs = pinned_expected(), err;
+	struct sept sept;
+	char why[200];
+	__u64 i;
+
+	if (refs <= 0)
+		return refs;
+	err = sept_read(fd, &sept, why, sizeof(why));
+	if (err)
+		fprintf(stderr, "# cannot tell what the S-EPT maps: %s\n", why);
+	for (i = 0; !err && i < nr; i++)
+		if (folio_present(&recs[i]) && sept_maps(&sept, folio_pfn(&recs[i])))
+			recs[i].refs -= refs;
+	sept_free(&sept);
+	return err;
 }
