@@ -2,28 +2,17 @@
 /*
  * The kcore probe: the walk of lib/folio_bpf.bpf.c, in user space.
  *
- * No symbol table is needed.  The note segment of /proc/kcore holds a copy of
- * the task_struct of whoever reads it (fs/proc/kcore.c, NT_TASKSTRUCT), which
- * leads to the reader's own open files; and the vmemmap is found as the BPF
- * probe finds it, from pages of a memfd.
- *
- * The kernel moves on between two reads, and addresses found by the first may
- * be stale for the second.  /proc/kcore reads what is not mapped as zeroes, so
- * a stale walk ends in a stale or an empty record, or, where an address lies in
+ * The vmemmap is found as the BPF probe finds it, from pages of a memfd.  A stale
+ * walk (kcore.h) ends in a stale or an empty record, or, where an address lies in
  * no segment at all, in another try.
  */
-#include <bpf/btf.h>
-#include <elf.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "folio_kcore.h"
+#include "kcore.h"
 #include "vmemmap.h"
 
 #define HUGETLBFS_MAGIC	0x958458f6
@@ -33,8 +22,7 @@
 
 /* Where things are, by the running kernel's BTF.  -1: there is no such thing. */
 static struct {
-	int task_files, files_fdt, fdt_max, fdt_fd, file_inode;
-	int inode_ino, inode_sb, inode_mapping, sb_magic;
+	int file_inode, inode_ino, inode_sb, inode_mapping, sb_magic;
 	int mapping_host, mapping_pages, xa_head, node_shift, node_slots;
 	int page_flags, page_mapping, page_compound, page_mapcount, page_refcount;
 	int folio_index, folio_flags_1, folio_entire, folio_pincount;
@@ -46,87 +34,19 @@ static struct {
 /* Everything needed of a folio stands in its first two struct pages. */
 #define FOLIO_BYTES	256
 
-static int kcore_fd = -1;
-static Elf64_Phdr *segments;
-static unsigned int nr_segments;
-static __u64 notes_offset, notes_size;
-static void *notes;
+static bool is_open;
 static __u64 vmemmap;
-
-/* BTF: offsets by name, through anonymous structs and unions. */
-
-static int find_in(const struct btf *btf, __u32 id, const char *name, __u32 base,
-		   __u32 *bits, __u32 *type)
-{
-	const struct btf_type *t;
-	const struct btf_member *m;
-	const char *member;
-	int i;
-
-	t = btf__type_by_id(btf, btf__resolve_type(btf, id));
-	if (!t || !btf_is_composite(t))
-		return -ENOENT;
-	for (i = 0, m = btf_members(t); i < btf_vlen(t); i++, m++) {
-		member = btf__name_by_offset(btf, m->name_off);
-		*bits = base + btf_member_bit_offset(t, i);
-		*type = m->type;
-		if (*member ? !strcmp(member, name) :
-		    !find_in(btf, m->type, name, *bits, bits, type))
-			return 0;
-	}
-	return -ENOENT;
-}
-
-/* The byte offset of @name in a struct, or -1; @type receives its type. */
-static int offset_of(const struct btf *btf, const char *in, const char *name, __u32 *type)
-{
-	int id = btf__find_by_name_kind(btf, in, BTF_KIND_STRUCT);
-	__u32 bits, t;
-
-	if (id < 0 || find_in(btf, id, name, 0, &bits, &t))
-		return -1;
-	if (type)
-		*type = t;
-	return bits / 8;
-}
-
-/* The value of an enumerator, or -1. */
-static int value_of(const struct btf *btf, const char *in, const char *name)
-{
-	int id = btf__find_by_name_kind(btf, in, BTF_KIND_ENUM), i;
-	const struct btf_type *t;
-
-	if (id < 0)
-		return -1;
-	t = btf__type_by_id(btf, id);
-	for (i = 0; i < btf_vlen(t); i++)
-		if (!strcmp(btf__name_by_offset(btf, btf_enum(t)[i].name_off), name))
-			return btf_enum(t)[i].val;
-	return -1;
-}
 
 static int learn_layout(char *why, unsigned long why_len)
 {
-	struct btf *btf = btf__load_vmlinux_btf();
 	const char *missing = NULL;
 	__u32 type;
-	int id;
-
-	if (!btf) {
-		snprintf(why, why_len, "no /sys/kernel/btf/vmlinux (%s); the kernel needs CONFIG_DEBUG_INFO_BTF",
-			 strerror(errno));
-		return -ENOENT;
-	}
 
 #define NEED(field, in, name, type) do {				\
-	at.field = offset_of(btf, in, name, type);			\
+	at.field = kcore_offset(in, name, type);			\
 	if (at.field < 0 && !missing)					\
 		missing = in "." name;					\
 } while (0)
-	NEED(task_files, "task_struct", "files", NULL);
-	NEED(files_fdt, "files_struct", "fdt", NULL);
-	NEED(fdt_max, "fdtable", "max_fds", NULL);
-	NEED(fdt_fd, "fdtable", "fd", NULL);
 	NEED(file_inode, "file", "f_inode", NULL);
 	NEED(inode_ino, "inode", "i_ino", NULL);
 	NEED(inode_sb, "inode", "i_sb", NULL);
@@ -145,22 +65,21 @@ static int learn_layout(char *why, unsigned long why_len)
 	NEED(folio_entire, "folio", "_entire_mapcount", NULL);
 	NEED(folio_pincount, "folio", "_pincount", NULL);
 	/* compound_info since 7.1 */
-	at.page_compound = offset_of(btf, "page", "compound_info", NULL);
+	at.page_compound = kcore_offset("page", "compound_info", NULL);
 	if (at.page_compound < 0)
 		NEED(page_compound, "page", "compound_head", NULL);
 
 	NEED(node_slots, "xa_node", "slots", &type);
 	if (at.node_slots >= 0)
-		at.slots = btf__resolve_size(btf, type) / sizeof(__u64);
-	id = btf__find_by_name_kind(btf, "page", BTF_KIND_STRUCT);
-	at.page_size = id < 0 ? 0 : btf__resolve_size(btf, id);
+		at.slots = kcore_type_size(type) / (int)sizeof(__u64);
+	at.page_size = kcore_size("page");
 	if (!missing && (at.slots < 1 || at.slots > LEAF_SLOTS || at.slots & (at.slots - 1)))
 		missing = "a plausible size of xa_node.slots";
 	if (!missing && (at.page_size < 56 || at.folio_pincount + 4 > FOLIO_BYTES ||
 			 at.folio_entire + 4 > FOLIO_BYTES || at.page_size > FOLIO_BYTES))
 		missing = "a plausible size of struct page";
 
-#define VALUE(in, name) at.name = value_of(btf, in, #name)
+#define VALUE(in, name) at.name = kcore_value(in, #name)
 	VALUE("pageflags", PG_locked);
 	VALUE("pageflags", PG_writeback);
 	VALUE("pageflags", PG_uptodate);
@@ -173,110 +92,12 @@ static int learn_layout(char *why, unsigned long why_len)
 	VALUE("pagetype", PGTY_hugetlb);
 	if (at.PG_head < 0 && !missing)
 		missing = "PG_head";
-	btf__free(btf);
 
 	if (missing) {
 		snprintf(why, why_len, "this kernel's BTF lacks %s", missing);
 		return -ENOTSUP;
 	}
 	return 0;
-}
-
-/* /proc/kcore: memory by address. */
-
-static int open_kcore(char *why, unsigned long why_len)
-{
-	Elf64_Ehdr ehdr;
-	ssize_t size;
-	int err, i;
-
-	kcore_fd = open("/proc/kcore", O_RDONLY | O_CLOEXEC);
-	if (kcore_fd < 0) {
-		err = -errno;
-		if (err == -ENOENT)
-			snprintf(why, why_len, "no /proc/kcore; the kernel needs CONFIG_PROC_KCORE");
-		else
-			snprintf(why, why_len, "/proc/kcore: %s; run as root, and check that kernel lockdown is off",
-				 strerror(-err));
-		return err;
-	}
-	if (pread(kcore_fd, &ehdr, sizeof(ehdr), 0) != sizeof(ehdr) ||
-	    memcmp(ehdr.e_ident, ELFMAG, SELFMAG) || !ehdr.e_phnum ||
-	    ehdr.e_phentsize != sizeof(Elf64_Phdr)) {
-		snprintf(why, why_len, "/proc/kcore is no ELF core file");
-		return -EIO;
-	}
-
-	size = ehdr.e_phnum * sizeof(Elf64_Phdr);
-	segments = malloc(size);
-	if (!segments) {
-		snprintf(why, why_len, "no memory");
-		return -ENOMEM;
-	}
-	if (pread(kcore_fd, segments, size, ehdr.e_phoff) != size) {
-		snprintf(why, why_len, "/proc/kcore gives no program headers");
-		return -EIO;
-	}
-	nr_segments = ehdr.e_phnum;
-	for (i = 0; i < ehdr.e_phnum; i++) {
-		if (segments[i].p_type != PT_NOTE)
-			continue;
-		notes_offset = segments[i].p_offset;
-		notes_size = segments[i].p_filesz;
-	}
-	notes = malloc(notes_size ?: 1);
-	if (!notes) {
-		snprintf(why, why_len, "no memory");
-		return -ENOMEM;
-	}
-	return 0;
-}
-
-/* Read kernel memory; -EAGAIN where there is none, as with a stale address. */
-static int load(__u64 addr, void *to, size_t size)
-{
-	unsigned int i;
-	ssize_t n;
-
-	for (i = 0; i < nr_segments; i++) {
-		const Elf64_Phdr *s = &segments[i];
-
-		if (s->p_type != PT_LOAD || addr < s->p_vaddr ||
-		    addr - s->p_vaddr + size > s->p_memsz)
-			continue;
-		n = pread(kcore_fd, to, size, s->p_offset + (addr - s->p_vaddr));
-		if (n == (ssize_t)size)
-			return 0;
-		return n < 0 ? -errno : -EIO;
-	}
-	return -EAGAIN;
-}
-
-static int load64(__u64 addr, __u64 *to)
-{
-	return load(addr, to, sizeof(*to));
-}
-
-/* The calling task's files_struct, from the copy of its task_struct in the notes. */
-static int own_files(__u64 *files)
-{
-	ssize_t size = pread(kcore_fd, notes, notes_size, notes_offset), pos = 0;
-
-	*files = 0;
-	if (size < 0)
-		return -errno;
-	while (pos + (ssize_t)sizeof(Elf64_Nhdr) <= size) {
-		const Elf64_Nhdr *n = (void *)((char *)notes + pos);
-		ssize_t desc = pos + sizeof(*n) + ((n->n_namesz + 3) & ~3u);
-
-		if (n->n_type == NT_TASKSTRUCT && desc + n->n_descsz <= size &&
-		    n->n_descsz >= at.task_files + sizeof(*files)) {
-			memcpy(files, (char *)notes + desc + at.task_files, sizeof(*files));
-			return 0;
-		}
-		pos = desc + ((n->n_descsz + 3) & ~3u);
-	}
-	return -ENOTSUP;
 }
 
 /* The walk. */
@@ -340,12 +161,12 @@ static int look_at(struct folio_record *rec, __u64 addr, const struct walk *w)
 	__s32 mapcount;
 	int err;
 
-	err = load(addr, page, at.page_size);
+	err = kcore_load(addr, page, at.page_size);
 	if (err)
 		return err;
 	compound = field64(page, at.page_compound);
 	head_addr = page_head(addr, compound);
-	err = load(head_addr, head, at.page_size);
+	err = kcore_load(head_addr, head, at.page_size);
 	if (err)
 		return err;
 
@@ -373,7 +194,7 @@ static int look_at(struct folio_record *rec, __u64 addr, const struct walk *w)
 
 	large = (word & FOLIO_LARGE) || (compound & 1);
 	if (large) {
-		err = load(head_addr, head, FOLIO_BYTES);
+		err = kcore_load(head_addr, head, FOLIO_BYTES);
 		if (err)
 			return err;
 		word |= FOLIO_LARGE;
@@ -426,7 +247,7 @@ static int descend(struct walk *w, __u64 index)
 
 	for (level = 0; level < MAX_LEVELS; level++) {
 		node = entry - 2;
-		err = load(node + at.node_shift, &shift, sizeof(shift));
+		err = kcore_load(node + at.node_shift, &shift, sizeof(shift));
 		if (err)
 			return err;
 		if (shift > 58)
@@ -440,12 +261,12 @@ static int descend(struct walk *w, __u64 index)
 			w->first = index & ~(__u64)(at.slots - 1);
 			w->last = w->first + at.slots - 1;
 			w->is_leaf = true;
-			return load(node + at.node_slots, w->leaf, at.slots * sizeof(__u64));
+			return kcore_load(node + at.node_slots, w->leaf, at.slots * sizeof(__u64));
 		}
 		slot = (index >> shift) & (at.slots - 1);
-		err = load64(node + at.node_slots + slot * sizeof(__u64), &entry);
+		err = kcore_load(node + at.node_slots + slot * sizeof(__u64), &entry, sizeof(__u64));
 		if (!err && is_sibling(entry))
-			err = load64(node + at.node_slots + (entry >> 2) * sizeof(__u64), &entry);
+			err = kcore_load(node + at.node_slots + (entry >> 2) * sizeof(__u64), &entry, sizeof(__u64));
 		if (err)
 			return err;
 		if (!is_node(entry)) {
@@ -486,9 +307,9 @@ static int look_at_index(struct walk *w, __u64 index, struct folio_record *rec, 
 	}
 
 	addr = entry;
-	err = load64(entry + at.page_flags, &flags);
+	err = kcore_load(entry + at.page_flags, &flags, sizeof(__u64));
 	if (!err && flags >> at.PG_head & 1) {
-		err = load64(entry + at.folio_index, &folio_index);
+		err = kcore_load(entry + at.folio_index, &folio_index, sizeof(__u64));
 		addr += (index - folio_index) * at.page_size;
 	}
 	if (err)
@@ -498,43 +319,23 @@ static int look_at_index(struct walk *w, __u64 index, struct folio_record *rec, 
 	return look_at(rec, addr, w);
 }
 
-/* Load a pointer or another word of a structure, unless something failed before. */
-static __u64 follow(__u64 addr, int offset, int *err)
-{
-	__u64 value = 0;
-
-	if (!*err)
-		*err = load64(addr + offset, &value);
-	return value;
-}
-
 /* From a descriptor of the calling task to the page cache of its file. */
 static int start(struct walk *w, int fd)
 {
-	__u64 files, fdt, table, file, inode, host, sb, magic;
-	__u32 max_fds;
-	int err;
+	__u64 file, inode, host, sb, magic;
+	int err = kcore_file(fd, &file);
 
-	err = own_files(&files);
 	if (err)
 		return err;
-	fdt = follow(files, at.files_fdt, &err);
-	max_fds = follow(fdt, at.fdt_max, &err);
-	if (!err && (fd < 0 || (__u32)fd >= max_fds))
-		return -EBADF;
-	table = follow(fdt, at.fdt_fd, &err);
-	file = follow(table, fd * sizeof(__u64), &err);
-	if (!err && !file)
-		return -EBADF;
-	inode = follow(file, at.file_inode, &err);
-	w->cache.mapping = follow(inode, at.inode_mapping, &err);
+	inode = kcore_follow(file, at.file_inode, &err);
+	w->cache.mapping = kcore_follow(inode, at.inode_mapping, &err);
 	if (!err && !w->cache.mapping)
 		return -EINVAL;
-	host = follow(w->cache.mapping, at.mapping_host, &err);
-	w->cache.ino = follow(host, at.inode_ino, &err);
-	sb = follow(host, at.inode_sb, &err);
-	magic = follow(sb, at.sb_magic, &err);
-	w->head = follow(w->cache.mapping, at.mapping_pages + at.xa_head, &err);
+	host = kcore_follow(w->cache.mapping, at.mapping_host, &err);
+	w->cache.ino = kcore_follow(host, at.inode_ino, &err);
+	sb = kcore_follow(host, at.inode_sb, &err);
+	magic = kcore_follow(sb, at.sb_magic, &err);
+	w->head = kcore_follow(w->cache.mapping, at.mapping_pages + at.xa_head, &err);
 
 	w->same_file = true;
 	w->hugetlb = magic == HUGETLBFS_MAGIC;
@@ -574,8 +375,8 @@ int folio_kcore_by_pfn(struct folio_record *recs, __u64 nr,
 	__u64 i, host, ino;
 	int err = 0;
 
-	host = follow(cache->mapping, at.mapping_host, &err);
-	ino = follow(host, at.inode_ino, &err);
+	host = kcore_follow(cache->mapping, at.mapping_host, &err);
+	ino = kcore_follow(host, at.inode_ino, &err);
 	w.same_file = !err && ino == cache->ino;
 
 	for (i = 0; i < nr; i++) {
@@ -603,26 +404,18 @@ int folio_kcore_open(char *why, unsigned long why_len)
 {
 	int err;
 
-	if (kcore_fd >= 0)
+	if (is_open)
 		return 0;
-	err = open_kcore(why, why_len);
-	if (!err)
-		err = learn_layout(why, why_len);
-	if (!err)
-		err = vmemmap_find(struct_page, at.page_size, &vmemmap, why, why_len);
+	err = kcore_open(why, why_len) ?: learn_layout(why, why_len) ?:
+	      vmemmap_find(struct_page, at.page_size, &vmemmap, why, why_len);
+	is_open = !err;
 	if (err)
-		folio_kcore_close();
+		kcore_close();
 	return err;
 }
 
 void folio_kcore_close(void)
 {
-	if (kcore_fd >= 0)
-		close(kcore_fd);
-	kcore_fd = -1;
-	free(segments);
-	segments = NULL;
-	nr_segments = 0;
-	free(notes);
-	notes = NULL;
+	kcore_close();
+	is_open = false;
 }
