@@ -142,10 +142,10 @@ Examples:
   ./run.sh doctor                       what this host can do, and what it lacks
   ./run.sh --suite full                 the same and more of it, for longer
   ./run.sh --list 'pins.*'              the cases of tdx_sept_tests/pins.c
-  ./run.sh --repeat until-fail 'churn.*'
+  ./run.sh --repeat until-fail 'pins.*'
   ./run.sh --platform emulated --jobs 2 'punch_hole.tdx.*'
-  ./run.sh --platform emulated --explore 200 churn.tdx.threads
-  SEPT_SEED=0x5eed ./run.sh churn.default.threads    again, as it was
+  ./run.sh --platform emulated --explore 200 td_shootdown.tdx
+  SEPT_SEED=0x5eed ./run.sh transient.default       again, as it was
 
 Exit status:
   0  passed                         4    everything was skipped
