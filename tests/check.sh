@@ -3,10 +3,10 @@
 #
 # Usage: tests/check.sh [GLOB...]   only the parts whose names match
 #
-# The parts: style (shellcheck), units (tests/*_test.c), sanitized (the same
-# under ASan and UBSan), tdx_module (the emulated TDX module, with a minute of
-# fuzzing, or SEPT_FUZZ_SECONDS), sanitizer, trace and control (what looks on at that
-# module), and every tests/*.bats by its name; suite.bats
+# The parts: style (shellcheck), claims (docs/claims.md), units (tests/*_test.c),
+# sanitized (the same under ASan and UBSan), tdx_module (the emulated TDX module, with
+# a minute of fuzzing, or SEPT_FUZZ_SECONDS), sanitizer, trace and control (what looks
+# on at that module), and every tests/*.bats by its name; suite.bats
 # runs the suite itself, also with faked readings, when it has to fail wherever
 # it asserts references.
 
@@ -105,6 +105,11 @@ main() {
 		local status=0
 		style >"$log/style.log" 2>&1 || status=$?
 		verdict style $status
+	fi
+	if wanted claims; then
+		local status=0
+		scripts/claims.py check >"$log/claims.log" 2>&1 || status=$?
+		verdict claims $status
 	fi
 	if wanted build || wanted units || wanted '*_test'; then
 		local status=0
