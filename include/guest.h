@@ -43,6 +43,8 @@ const char *guest_type_name(enum guest_type type);
  * guest_why_not() - say why this host cannot make such a VM
  * @type: the VM type
  *
+ * What it can once, it can for as long as this process and its children live.
+ *
  * Return: every reason, separated by "; ", or NULL if it can.  Static storage,
  * valid until the next call.
  */

@@ -470,9 +470,14 @@ const char *guest_type_name(enum guest_type type)
 
 const char *guest_why_not(enum guest_type type)
 {
+	static bool can[GUEST_NR_TYPES];
 	static char why[1024];
-	int kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	int kvm_fd;
 
+	/* To find out takes a VM, and each case asks several times. */
+	if (can[type])
+		return NULL;
+	kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	why[0] = '\0';
 	if (kvm_fd < 0) {
 		say(why, sizeof(why), "%s", need_why_not(NEED_KVM) ?: "cannot open /dev/kvm");
@@ -480,6 +485,7 @@ const char *guest_why_not(enum guest_type type)
 	}
 	guest_types[type].why_not(&guest_types[type], kvm_fd, why, sizeof(why));
 	close(kvm_fd);
+	can[type] = !*why;
 	return *why ? why : NULL;
 }
 
