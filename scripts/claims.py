@@ -8,7 +8,7 @@
                              and docs/claims.md against both
 
 A tag is a line "Claims: C2, B01" of a comment.  In the comment on top of a test file
-it is about all its cases, directly above a test about that.
+it is about all its cases, directly above a test or a variant about that.
 
 Exit status: 0; 1 if "check" found something wrong; 2 usage; 3 something cannot be
 read.
@@ -20,13 +20,14 @@ import os
 import re
 import sys
 from collections import Counter
+from fnmatch import fnmatchcase as fnmatch
 from glob import glob
 
 from report import Run, Unreadable, note
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 VERDICTS = ("FAIL", "ERROR", "KNOWN", "PASS", "SKIP")
-NAMED = 3       # cases of one file that the table names; if there are more, it counts
+NAMED = 3       # tests of one file that the table names; if there are more, it counts
 SECTIONS = (
     ("C", "What must hold",
      "What Linux promises since it holds no reference to the pages that the S-EPT maps."),
@@ -61,23 +62,25 @@ def read_claims():
 
 
 def tested_by(text, end):
-    """The case whose test begins in the line behind a comment that ends there."""
+    """What begins in the line behind a comment that ends there, as "variant.case"."""
     match = re.match(r"\n(\w+)\(\s*(\w+)\s*(?:,\s*(\w+))?", text[end:])
     if not match:
         return None
     macro, first, second = match.groups()
     if macro == "TEST_F":
-        return second
+        return f"*.{second}"
+    if macro == "FIXTURE_VARIANT_ADD":
+        return f"{second}.*"
     # A macro of the file's own, whose first argument is the case.
     body = re.search(rf"^#define {macro}\(\w+(?:.*\\\n)*.*", text, re.MULTILINE)
-    return first if body and "TEST_F(" in body.group() else None
+    return f"*.{first}" if body and "TEST_F(" in body.group() else None
 
 
 def read_tags(path):
-    """Yield (line, ids, case or None for all of the file) for each tag of a test file."""
+    """Yield (line, ids, cases or None for all of the file) for each tag of a test file."""
     with open(path, encoding="utf-8") as source:
         text = source.read()
-    top = re.match(r"(?://.*\n)*/\*.*?\*/", text, re.DOTALL)
+    top = re.match(r"(?://[^\n]*\n)*/\*.*?\*/", text, re.DOTALL)
     for comment in re.finditer(r"/\*.*?\*/", text, re.DOTALL):
         words = re.sub(r"\s*\n\s*\*?\s*", " ", comment.group())
         tag = re.search(r"\bClaims:((?: [\w.-]+,?)*)", words)
@@ -85,24 +88,24 @@ def read_tags(path):
             continue
         line = text.count("\n", 0, comment.start()) + 1
         ids = [name for name in re.split(r"[ ,]+", tag.group(1)) if name]
-        case = None
+        cases = None
         if not top or comment.start() > top.end():
-            case = tested_by(text, comment.end())
-            if not case:
+            cases = tested_by(text, comment.end())
+            if not cases:
                 raise Wrong(f"{path}:{line}: this comment with claims stands above no test")
-        yield line, ids, case
+        yield line, ids, cases
 
 
 def read_tests(claims):
-    """(file, case or None) of each claim, in the order of the files."""
+    """(file, cases or None) of each claim, in the order of the files."""
     tests = {name: [] for name in claims}
     for path in sorted(glob(os.path.join(ROOT, "tdx_sept_tests", "*.c"))):
         file = os.path.basename(path)[:-2]
-        for line, ids, case in read_tags(path):
+        for line, ids, cases in read_tags(path):
             for name in ids:
                 if name not in claims:
                     raise Wrong(f"{path}:{line}: there is no claim {name}")
-                tests[name].append((file, case))
+                tests[name].append((file, cases))
     return tests
 
 
@@ -134,8 +137,10 @@ def read_runs(folders):
 
 
 def is_about(address, tests):
-    parts = address.split(".")
-    return any(parts[0] == file and case in (None, parts[-1]) for file, case in tests)
+    name, _, rest = address.partition(".")
+    if "." not in rest:
+        rest = "." + rest       # there are no variants
+    return any(name == file and (not cases or fnmatch(rest, cases)) for file, cases in tests)
 
 
 def tests_cell(row, tests):
@@ -143,13 +148,13 @@ def tests_cell(row, tests):
         return f'none: {row.get("untested", "")}'
     cells = []
     for file in dict.fromkeys(file for file, _ in tests):
-        cases = list(dict.fromkeys(case for name, case in tests if name == file))
-        if None in cases:
+        globs = list(dict.fromkeys(cases for name, cases in tests if name == file))
+        if None in globs:
             cells.append(f"`{file}`")
-        elif len(cases) > NAMED:
-            cells.append(f"`{file}` ({len(cases)} tests)")
+        elif len(globs) > NAMED:
+            cells.append(f"`{file}` ({len(globs)} tests)")
         else:
-            cells += [f"`{file}.*.{case}`" for case in cases]
+            cells += [f"`{file}.{cases}`" for cases in globs]
     return "<br>".join(cells)
 
 
@@ -171,8 +176,8 @@ def table(folders):
     print("# Claims and their tests\n\n"
           "Generated by `make claims` from the tags of the tests, `configs/claims.json` and the\n"
           "last results of each platform and kernel: edit those.  `file` stands for all cases of\n"
-          "that file, `file.*.case` for a case in all its variants.  Counted are cases; what\n"
-          "KNOWN means is in [results.md](results.md#the-errata-table).")
+          "that file, a glob for those that it matches.  Counted are cases; what KNOWN means is in\n"
+          "[results.md](results.md#the-errata-table).")
     for letter, title, words in SECTIONS:
         rows = [row for row in claims.values() if row["id"].startswith(letter)]
         if not rows:
