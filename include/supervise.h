@@ -99,9 +99,13 @@ bool supervise_has_failed(void);
  * supervise_expect_kmsg() - the case provokes a kernel log line
  * @what: what kmsg_judge() calls it
  *
- * Such lines do not fail the case any more, but their absence does.
+ * Such lines do not fail the case any more, but their absence does.  A case may
+ * tell of several kinds.
  */
 void supervise_expect_kmsg(const char *what);
+
+/* As supervise_expect_kmsg(), of lines that may be absent: some come once per boot. */
+void supervise_allow_kmsg(const char *what);
 
 /* Why the case skips itself. */
 void supervise_skip(const char *reason);

@@ -25,6 +25,7 @@
 #include "supervise.h"
 
 #define KILL_MS		5000	/* how long a killed process may take to die */
+#define KINDS		4	/* of kernel log lines that one case may provoke */
 #define LOG_LINES	40	/* kernel log lines shown with a failure */
 #define TD_MS		2000	/* how long a TD may outlive all processes that had it */
 
@@ -34,7 +35,11 @@ struct told {
 	bool failed, broken;
 	char reason[512];	/* of the first check that failed or was broken */
 	char skip[1024];
-	char kmsg[64];		/* what kmsg_judge() will name, as the case says */
+	struct {
+		char what[32];	/* what kmsg_judge() will name, as the case says */
+		bool must;
+	} kmsg[KINDS];
+	unsigned int nr_kmsg;
 };
 
 static struct {
@@ -126,9 +131,28 @@ void supervise_skip(const char *reason)
 	snprintf(shared->told.skip, sizeof(shared->told.skip), "%s", reason);
 }
 
+static void note_kmsg(const char *what, bool must)
+{
+	unsigned int n = shared->told.nr_kmsg;
+
+	if (n == KINDS) {
+		supervise_broken("supervise", "a case cannot tell of more than %d kinds of kernel log lines",
+				 KINDS);
+		return;
+	}
+	snprintf(shared->told.kmsg[n].what, sizeof(shared->told.kmsg[n].what), "%s", what);
+	shared->told.kmsg[n].must = must;
+	shared->told.nr_kmsg++;
+}
+
 void supervise_expect_kmsg(const char *what)
 {
-	snprintf(shared->told.kmsg, sizeof(shared->told.kmsg), "%s", what);
+	note_kmsg(what, true);
+}
+
+void supervise_allow_kmsg(const char *what)
+{
+	note_kmsg(what, false);
 }
 
 static unsigned int ms_since(const struct timespec *start)
@@ -235,11 +259,12 @@ static int read_log(struct kmsg *log, bool show_all, char *first_bad, size_t len
 	char *lines[LOG_LINES] = {}, words[300];
 	unsigned int nr = 0, i;
 	const char *line, *what;
-	const char *expected = shared->told.kmsg;
-	bool seen = !*expected;
+	const struct told *told = &shared->told;
+	bool seen[KINDS] = {};
 	struct seamcall call = {};
 	struct finding f;
 	bool decoded = false, is_call;
+	unsigned int kind;
 	int bad = 0, ret;
 
 	while ((ret = kmsg_next(log, &line)) == 1 || ret == -EPIPE) {
@@ -248,12 +273,15 @@ static int read_log(struct kmsg *log, bool show_all, char *first_bad, size_t len
 		free(lines[nr % LOG_LINES]);
 		lines[nr++ % LOG_LINES] = strdup(line);
 		what = ret == 1 ? kmsg_judge(line) : NULL;
-		if (what && !strcmp(what, expected)) {
-			seen = true;
-			continue;
-		}
 		if (!what)
 			continue;
+		for (kind = 0; kind < told->nr_kmsg; kind++)
+			if (!strcmp(what, told->kmsg[kind].what))
+				break;
+		if (kind < told->nr_kmsg) {
+			seen[kind] = true;
+			continue;
+		}
 		is_call = seamcall_parse(line, &call);
 		seamcall_describe(&call, words, sizeof(words));
 		finding_set(&f, "kmsg", "%s in the kernel log: %s%s%s", what, line,
@@ -264,8 +292,11 @@ static int read_log(struct kmsg *log, bool show_all, char *first_bad, size_t len
 		decoded |= is_call;
 		finding_record(&f, "kernel log");
 	}
-	if (!seen) {
-		finding_set(&f, "kmsg", "no line in the kernel log that tells of \"%s\"", expected);
+	for (kind = 0; kind < told->nr_kmsg; kind++) {
+		if (seen[kind] || !told->kmsg[kind].must)
+			continue;
+		finding_set(&f, "kmsg", "no line in the kernel log that tells of \"%s\"",
+			    told->kmsg[kind].what);
 		if (!bad++)
 			snprintf(first_bad, len, "%s", f.text);
 		finding_record(&f, "kernel log");

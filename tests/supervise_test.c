@@ -263,6 +263,14 @@ static int only_announces_a_warning(void *arg)
 	return passes(arg);
 }
 
+static int provokes_one_of_several(void *arg)
+{
+	supervise_allow_kmsg("hung task");
+	supervise_expect_kmsg("WARN");
+	supervise_allow_kmsg("Oops");
+	return warns(arg);
+}
+
 static int provokes_another(void *arg)
 {
 	supervise_expect_kmsg("hung task");
@@ -275,6 +283,8 @@ TEST_F(supervise_test, lets_a_case_provoke_what_it_announces)
 	close(open(self->log, O_WRONLY | O_CREAT, 0600));
 	setenv("SEPT_KMSG", self->log, 1);
 	supervise("a.b.c", 5, provokes_a_warning, self->log, &self->s);
+	ASSERT_EQ(VERDICT_PASS, self->s.verdict);
+	supervise("a.b.c", 5, provokes_one_of_several, self->log, &self->s);
 	ASSERT_EQ(VERDICT_PASS, self->s.verdict);
 
 	/* Then it has to come, and nothing else. */
