@@ -42,6 +42,22 @@ void kmsg_close(struct kmsg *k);	/* NULL is fine */
 int kmsg_next(struct kmsg *k, const char **line);
 
 /**
+ * struct kmsg_tally - what the kernel complains of, counted
+ * @warns:     "WARN"
+ * @seamcalls: "SEAMCALL failed"
+ * @hkids:     "HKID leaked"
+ * @others:    anything else that kmsg_judge() names
+ * @seamcall:  the first line of a failed SEAMCALL, or empty
+ */
+struct kmsg_tally {
+	unsigned int warns, seamcalls, hkids, others;
+	char seamcall[256];
+};
+
+/* Read all lines since the last call; 0, -EPIPE if some are lost, or -errno. */
+int kmsg_tally(struct kmsg *k, struct kmsg_tally *t);
+
+/**
  * kmsg_judge() - does this line fail a case?
  * @line: text with or without time stamp
  *

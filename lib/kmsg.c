@@ -301,3 +301,25 @@ const char *kmsg_judge(const char *line)
 	}
 	return NULL;
 }
+
+int kmsg_tally(struct kmsg *k, struct kmsg_tally *t)
+{
+	const char *line, *what;
+	int ret;
+
+	memset(t, 0, sizeof(*t));
+	while ((ret = kmsg_next(k, &line)) == 1) {
+		what = kmsg_judge(line);
+		if (!what)
+			continue;
+		if (!strcmp(what, "WARN"))
+			t->warns++;
+		else if (!strcmp(what, "SEAMCALL failed") && !t->seamcalls++)
+			snprintf(t->seamcall, sizeof(t->seamcall), "%s", line);
+		else if (!strcmp(what, "HKID leaked"))
+			t->hkids++;
+		else if (strcmp(what, "SEAMCALL failed"))
+			t->others++;
+	}
+	return ret;
+}

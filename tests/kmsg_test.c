@@ -308,6 +308,28 @@ TEST_F(watch, survives_garbage)
 	EXPECT_LINE("[    0.000000] alive");
 }
 
+TEST_F(watch, counts_what_the_kernel_complains_of)
+{
+	struct kmsg_tally t;
+
+	LOG("6,1,0,-;all is well\n"
+	    "4,2,0,-;WARNING: arch/x86/kvm/vmx/tdx.c:1836 at tdx_sept_remove_leaf_spte\n"
+	    "3,3,0,-;kvm_intel: SEAMCALL TDH_MEM_PAGE_REMOVE failed: 0xc0000b0800000000\n"
+	    "3,4,0,-;kvm_intel: SEAMCALL TDH_MEM_TRACK failed: 0x8000020100000000\n"
+	    "3,5,0,-;kvm_intel: tdh_mng_key_freeid() failed. HKID 34 is leaked.\n"
+	    "3,6,0,-;BUG: Bad page state in process x\n");
+	EXPECT_EQ(0, kmsg_tally(self->k, &t));
+	EXPECT_EQ(1, t.warns);
+	EXPECT_EQ(2, t.seamcalls);
+	EXPECT_EQ(1, t.hkids);
+	EXPECT_EQ(1, t.others);
+	EXPECT_NE(NULL, strstr(t.seamcall, "TDH_MEM_PAGE_REMOVE failed: 0xc0000b08"));
+
+	EXPECT_EQ(0, kmsg_tally(self->k, &t));
+	EXPECT_EQ(0, t.warns + t.seamcalls + t.hkids + t.others);
+	EXPECT_STREQ("", t.seamcall);
+}
+
 TEST(says_why_it_cannot_watch)
 {
 	struct kmsg *k = (void *)1;
