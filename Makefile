@@ -34,6 +34,8 @@ TESTS	:= $(patsubst tdx_sept_tests/%.c,%,$(wildcard tdx_sept_tests/*.c))
 TOOLS	:= $(patsubst scripts/%.c,%,$(wildcard scripts/*.c))
 # What runs in the kernel or in a TD is built on its own.
 LIB	:= $(filter-out %.bpf td_payload,$(patsubst lib/%.c,%,$(wildcard lib/*.c)))
+# BPF programs, each embedded in the object of lib/ that is named like it.
+BPF	:= $(patsubst lib/%.bpf.c,%,$(wildcard lib/*.bpf.c))
 # All of libkvm but assert.c, whose place lib/test_assert.c takes.
 LIBKVM	:= $(filter-out assert,$(patsubst $(KVM)/lib/%.c,%,$(wildcard $(KVM)/lib/*.c $(KVM)/lib/x86/*.c)))
 
@@ -121,7 +123,7 @@ $(USES_KVM:%=$(O)/lib/%.o): $(O)/lib/%.o: lib/%.c $(O)/inputs
 	@mkdir -p $(@D)
 	$(CC) -D_GNU_SOURCE= -std=gnu11 -O2 -g $(WARN) $(GUEST) -Iinclude -MMD -MP $(KVM_INC) -c $< -o $@
 
-$(O)/lib/%.o: lib/%.c $(O)/inputs | $(O)/folio_bpf.skel.h
+$(O)/lib/%.o: lib/%.c $(O)/inputs | $(BPF:%=$(O)/%.skel.h)
 	@mkdir -p $(@D)
 	$(CC) $(OURS) -c $< -o $@
 
@@ -156,13 +158,14 @@ $(O)/td_payload.bin: lib/td_payload.ld $(O)/lib/td_payload_start.o $(O)/lib/td_p
 $(O)/lib/td.o: $(O)/td_payload.bin
 $(O)/lib/td.o: OURS += -Wa,-I$(O)
 
-# Named by what it is, not by its file: bpftool puts the name into symbols.
-$(O)/folio_bpf.bpf.o: lib/folio_bpf.bpf.c lib/folio_bpf.bpf.h $(O)/inputs
+$(O)/%.bpf.o: lib/%.bpf.c lib/%.bpf.h $(O)/inputs
 	@mkdir -p $(@D)
-	$(CLANG) -O2 -g -target bpf -I/usr/include/$(shell uname -m)-linux-gnu -Ilib $(WARN) -Wno-unused-parameter -c $< -o $@
+	$(CLANG) -O2 -g -target bpf -D__TARGET_ARCH_x86 -I/usr/include/$(shell uname -m)-linux-gnu \
+		-Ilib $(WARN) -Wno-unused-parameter -c $< -o $@
 
-$(O)/folio_bpf.skel.h: $(O)/folio_bpf.bpf.o
-	$(BPFTOOL) gen skeleton $< name folio_bpf_prog > $@.tmp
+# Named by what it is, not by its file: bpftool puts the name into symbols.
+$(O)/%.skel.h: $(O)/%.bpf.o
+	$(BPFTOOL) gen skeleton $< name $*_prog > $@.tmp
 	mv $@.tmp $@
 
 $(O)/libkvm.a: $(LIBKVM:%=$(O)/libkvm/%.o) $(O)/libkvm/x86/handlers.o
