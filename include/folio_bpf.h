@@ -25,6 +25,15 @@ int folio_bpf_open(char *why, unsigned long why_len);
 void folio_bpf_close(void);
 
 /**
+ * folio_bpf_vmemmap() - where the kernel has its struct pages
+ * @base:       receives the address of that of PFN 0
+ * @page_bytes: receives the size of one
+ *
+ * Return: 0; -ENODATA if the probe is not open.
+ */
+int folio_bpf_vmemmap(__u64 *base, __u64 *page_bytes);
+
+/**
  * folio_bpf_share() - let processes started from here on inherit the probe
  *
  * They find it by $SEPT_BPF_FDS, and spare themselves the loading.  Answers

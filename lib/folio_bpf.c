@@ -147,6 +147,15 @@ int folio_bpf_open(char *why, unsigned long why_len)
 	return err;
 }
 
+int folio_bpf_vmemmap(__u64 *base, __u64 *page_bytes)
+{
+	if (!bss)
+		return -ENODATA;
+	*base = bss->folio_vmemmap;
+	*page_bytes = bss->folio_page_size;
+	return 0;
+}
+
 void folio_bpf_close(void)
 {
 	if (bss && !skel)
