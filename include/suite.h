@@ -127,6 +127,18 @@ static inline int suite_check_rc(struct __test_metadata *t, const char *file,
 	__SUITE_CHECK("counter back at baseline",			\
 		meter_check_back(before, which, tolerance, &__f), 0)
 
+/* What came before what, by a trace; see sequence.h. */
+#define EXPECT_SEQUENCE(order, before, first, nr, since, fate)		\
+	__SUITE_CHECK("pages go step by step",				\
+		sequence_check_pages(order, before, first, nr, since, fate, &__f), 0)
+#define EXPECT_TEARDOWN(order, since, nr)				\
+	__SUITE_CHECK("TDs die step by step",				\
+		sequence_check_teardown(order, since, nr, &__f), 0)
+
+/* No page that a TD has is free or somebody else's; see audit.h. */
+#define EXPECT_AUDIT(order)						\
+	__SUITE_CHECK("no page is free while a TD has it", audit_check(order, &__f), 0)
+
 /* Count the harness's own checks too: a case that checks nothing is an ERROR. */
 #undef __EXPECT
 #define __EXPECT(_expected, _expected_str, _seen, _seen_str, _t, _assert) do { \
