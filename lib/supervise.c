@@ -133,8 +133,14 @@ void supervise_skip(const char *reason)
 
 static void note_kmsg(const char *what, bool must)
 {
-	unsigned int n = shared->told.nr_kmsg;
+	unsigned int n;
 
+	for (n = 0; n < shared->told.nr_kmsg; n++) {
+		if (!strcmp(shared->told.kmsg[n].what, what)) {
+			shared->told.kmsg[n].must |= must;
+			return;
+		}
+	}
 	if (n == KINDS) {
 		supervise_broken("supervise", "a case cannot tell of more than %d kinds of kernel log lines",
 				 KINDS);
