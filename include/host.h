@@ -30,6 +30,20 @@ int host_set(const char *path, const char *value);
 int host_restore(const char *path);
 
 /**
+ * host_owe() - note what has to be written to undo what is about to be done
+ * @path:  a file in /proc or /sys that acts on what is written to it
+ * @value: what to write there
+ *
+ * For deeds that are no setting with a value before, as to poison a page.  Several
+ * can be owed at one path.
+ *
+ * Return: 0 or -errno.
+ */
+int host_owe(const char *path, const char *value);
+int host_pay(const char *path, const char *value);	/* write it, and strike it out */
+int host_forgive(const char *path, const char *value);	/* strike it out: not done after all */
+
+/**
  * host_owe_rmdir() - note a directory that has to be removed
  * @path: a directory about to be made
  *

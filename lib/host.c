@@ -17,9 +17,9 @@
 #include "host.h"
 
 /*
- * The journal only grows while something is owed: a line {"op":"set"} or
- * {"op":"mkdir"} before the deed, a line {"op":"done"} after it was undone.  It
- * is emptied when nothing is owed any more.  A line cut by a kill belongs to a
+ * The journal only grows while something is owed: a line {"op":"set"},
+ * {"op":"write"} or {"op":"mkdir"} before the deed, a line {"op":"done"} after it
+ * was undone.  It is emptied when nothing is owed any more.  A line cut by a kill belongs to a
  * deed that was not yet done, so it is passed over.
  *
  * Each line names the process that did it.  While that lives it will undo it
@@ -181,8 +181,9 @@ static const char *entry_get(const json_t *entry, const char *key)
 	return json_string_value(json_object_get(entry, key)) ?: "";
 }
 
+/* @op and @was are what it must be, or NULL. */
 static json_t *journal_find(const struct journal *j, const char *op, const char *path,
-			    size_t *at)
+			    const char *was, size_t *at)
 {
 	json_t *entry;
 	size_t i;
@@ -191,6 +192,8 @@ static json_t *journal_find(const struct journal *j, const char *op, const char 
 		if (strcmp(entry_get(entry, "path"), path))
 			continue;
 		if (op && strcmp(entry_get(entry, "op"), op))
+			continue;
+		if (was && strcmp(entry_get(entry, "was"), was))
 			continue;
 		if (at)
 			*at = i;
@@ -242,9 +245,11 @@ static int journal_open(struct journal *j)
 
 		if (!*path)
 			j->nr_bad++;
-		else if (!strcmp(op, "done") && journal_find(j, NULL, path, &at))
+		else if (!strcmp(op, "done") &&
+			 journal_find(j, NULL, path,
+				      json_string_value(json_object_get(entry, "was")), &at))
 			json_array_remove(j->owed, at);
-		else if (!strcmp(op, "set") || !strcmp(op, "mkdir"))
+		else if (!strcmp(op, "set") || !strcmp(op, "write") || !strcmp(op, "mkdir"))
 			json_array_append(j->owed, entry);
 		json_decref(entry);
 	}
@@ -289,8 +294,8 @@ static int journal_owe(struct journal *j, const char *op, const char *path,
 	int rc;
 
 	/* What is no UTF-8 makes jansson refuse; nothing is changed then. */
-	if (!entry || (was && (json_object_set_new(entry, "was", json_string(was)) ||
-			       json_object_set_new(entry, "now", json_string(now))))) {
+	if (!entry || (was && json_object_set_new(entry, "was", json_string(was))) ||
+	    (now && json_object_set_new(entry, "now", json_string(now)))) {
 		json_decref(entry);
 		return -EILSEQ;
 	}
@@ -301,17 +306,18 @@ static int journal_owe(struct journal *j, const char *op, const char *path,
 	return rc;
 }
 
-static int journal_done(struct journal *j, const char *path)
+/* @was tells which, if several are owed at @path; else NULL. */
+static int journal_done(struct journal *j, const char *path, const char *was)
 {
 	json_t *entry;
 	size_t at;
 	int rc;
 
-	if (journal_find(j, NULL, path, &at))
+	if (journal_find(j, NULL, path, was, &at))
 		json_array_remove(j->owed, at);
 	if (!json_array_size(j->owed))
 		return ftruncate(j->fd, 0) ? -errno : 0;
-	entry = json_pack("{ss ss}", "op", "done", "path", path);
+	entry = json_pack("{ss ss ss*}", "op", "done", "path", path, "was", was);
 	rc = journal_append(j, entry);
 	json_decref(entry);
 	return rc;
@@ -330,13 +336,13 @@ int host_set(const char *path, const char *value)
 	rc = journal_open(&j);
 	if (rc)
 		return rc;
-	first = !journal_find(&j, "set", path, NULL);
+	first = !journal_find(&j, "set", path, NULL, NULL);
 	if (first)
 		rc = journal_owe(&j, "set", path, was, value);
 	if (!rc) {
 		rc = setting_write(path, value);
 		if (rc && first)
-			journal_done(&j, path);
+			journal_done(&j, path, NULL);
 	}
 	journal_close(&j);
 	return rc;
@@ -351,10 +357,52 @@ int host_restore(const char *path)
 	rc = journal_open(&j);
 	if (rc)
 		return rc;
-	entry = journal_find(&j, "set", path, NULL);
+	entry = journal_find(&j, "set", path, NULL, NULL);
 	rc = entry ? setting_write(path, entry_get(entry, "was")) : -ENOENT;
 	if (!rc)
-		rc = journal_done(&j, path);
+		rc = journal_done(&j, path, NULL);
+	journal_close(&j);
+	return rc;
+}
+
+int host_owe(const char *path, const char *value)
+{
+	struct journal j;
+	int rc;
+
+	rc = journal_open(&j);
+	if (rc)
+		return rc;
+	rc = journal_owe(&j, "write", path, value, NULL);
+	journal_close(&j);
+	return rc;
+}
+
+int host_pay(const char *path, const char *value)
+{
+	struct journal j;
+	int rc;
+
+	rc = journal_open(&j);
+	if (rc)
+		return rc;
+	rc = journal_find(&j, "write", path, value, NULL) ? setting_write(path, value) : -ENOENT;
+	if (!rc)
+		rc = journal_done(&j, path, value);
+	journal_close(&j);
+	return rc;
+}
+
+int host_forgive(const char *path, const char *value)
+{
+	struct journal j;
+	int rc;
+
+	rc = journal_open(&j);
+	if (rc)
+		return rc;
+	rc = journal_find(&j, "write", path, value, NULL) ? journal_done(&j, path, value) :
+	     -ENOENT;
 	journal_close(&j);
 	return rc;
 }
@@ -367,7 +415,7 @@ int host_owe_rmdir(const char *path)
 	rc = journal_open(&j);
 	if (rc)
 		return rc;
-	if (!journal_find(&j, "mkdir", path, NULL))
+	if (!journal_find(&j, "mkdir", path, NULL, NULL))
 		rc = journal_owe(&j, "mkdir", path, NULL, NULL);
 	journal_close(&j);
 	return rc;
@@ -381,7 +429,7 @@ int host_paid_rmdir(const char *path)
 	rc = journal_open(&j);
 	if (rc)
 		return rc;
-	rc = journal_find(&j, "mkdir", path, NULL) ? journal_done(&j, path) : -ENOENT;
+	rc = journal_find(&j, "mkdir", path, NULL, NULL) ? journal_done(&j, path, NULL) : -ENOENT;
 	journal_close(&j);
 	return rc;
 }
@@ -439,23 +487,26 @@ static int entry_undo(json_t *entry, char *text, size_t len)
 {
 	const char *path = entry_get(entry, "path"), *was = entry_get(entry, "was");
 	bool set = !strcmp(entry_get(entry, "op"), "set");
+	bool dir = !strcmp(entry_get(entry, "op"), "mkdir");
 	int rc;
 
 	if (strcmp(entry_get(entry, "boot"), boot_id())) {
 		snprintf(text, len, "%s was changed before a reboot, which restored it", path);
 		return 0;
 	}
-	rc = set ? setting_write(path, was) : dir_remove(path);
+	rc = dir ? dir_remove(path) : setting_write(path, was);
 	if (rc == -ENOENT)
 		snprintf(text, len, "%s is gone, nothing to restore", path);
-	else if (rc && set)
-		snprintf(text, len, "cannot set %s back to \"%s\": %s", path, was, strerror(-rc));
-	else if (rc)
+	else if (rc && dir)
 		snprintf(text, len, "cannot remove %s: %s", path, strerror(-rc));
-	else if (set)
-		snprintf(text, len, "set %s back to \"%s\"", path, was);
-	else
+	else if (dir)
 		snprintf(text, len, "removed %s", path);
+	else if (rc)
+		snprintf(text, len, "cannot %s %s%s \"%s\": %s", set ? "set" : "write to", path,
+			 set ? " back to" : "", was, strerror(-rc));
+	else
+		snprintf(text, len, "%s %s%s \"%s\"", set ? "set" : "wrote to", path,
+			 set ? " back to" : "", was);
 	return rc == -ENOENT ? 0 : rc;
 }
 
@@ -484,7 +535,9 @@ int host_restore_all(void (*say)(const char *sentence))
 		rc = entry_undo(entry, text, sizeof(text));
 		if (!rc) {
 			done++;
-			rc = journal_done(&j, entry_get(entry, "path"));
+			rc = journal_done(&j, entry_get(entry, "path"),
+					  strcmp(entry_get(entry, "op"), "write") ? NULL :
+					  entry_get(entry, "was"));
 		}
 		if (rc && !first_error)
 			first_error = rc;

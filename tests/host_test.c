@@ -132,6 +132,24 @@ TEST_F(host_test, changes_nothing_it_cannot_change)
 	ASSERT_EQ(0, host_restore_all(NULL));
 }
 
+TEST_F(host_test, writes_what_undoes_a_deed)
+{
+	ASSERT_OK(host_owe(self->setting, "one"));
+	ASSERT_OK(host_owe(self->setting, "two"));
+	ASSERT_OK(host_owe(self->setting, "three"));
+	ASSERT_ERR(ENOENT, host_pay(self->setting, "four"));
+	ASSERT_STREQ("before\n", get(self->setting));
+	ASSERT_OK(host_pay(self->setting, "two"));
+	ASSERT_STREQ("two", get(self->setting));
+	ASSERT_ERR(ENOENT, host_pay(self->setting, "two"));
+	ASSERT_OK(host_forgive(self->setting, "three"));
+	ASSERT_STREQ("two", get(self->setting));
+	ASSERT_EQ(1, host_restore_all(say));
+	ASSERT_STREQ("one", get(self->setting));
+	ASSERT_NE(NULL, strstr(said, "wrote to /tmp/"));
+	ASSERT_STREQ("", get(self->journal));
+}
+
 TEST_F(host_test, restores_after_a_kill)
 {
 	pid_t child = fork();
