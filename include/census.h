@@ -78,7 +78,8 @@ __u64 census_nr_present(const struct census *c);
  *
  * A frame that was given to another user in the meantime counts as freed: its
  * folio has another mapping, or no LRU flag (a guest_memfd folio keeps PG_lru
- * until its last reference goes, mm/swap.c __page_cache_release()).
+ * until its last reference goes, mm/swap.c __page_cache_release()).  A poisoned
+ * frame is never given to anybody, so it counts as held by who holds it.
  * Indices that @before saw unbacked are passed over.
  */
 int census_check_freed(const struct census *before, __u64 first, __u64 nr,
@@ -114,6 +115,16 @@ int census_check_untouched(const struct census *before, __u64 first, __u64 nr,
  */
 int census_check_held(int fd, __u64 first, __u64 nr, __u64 maps, __u64 extra,
 		      struct finding *f);
+
+/**
+ * census_check_behind() - the pages behind an address range are held by @refs each
+ * @addr: in this process, mapped
+ * @nr:   number of pages
+ * @refs: all references: user mappings and the page cache count, too
+ *
+ * For memory that is in no guest_memfd.  Needs /proc/self/pagemap (NEED_PAGEMAP).
+ */
+int census_check_behind(const void *addr, __u64 nr, __u64 refs, struct finding *f);
 
 /* census_check_absent() - nothing backs any page of the range. */
 int census_check_absent(int fd, __u64 first, __u64 nr, struct finding *f);

@@ -118,6 +118,9 @@ static inline int suite_check_rc(struct __test_metadata *t, const char *file,
 #define EXPECT_ABSENT(fd, first, nr)					\
 	__SUITE_CHECK("no pages there",					\
 		census_check_absent(fd, first, nr, &__f), 0)
+#define EXPECT_HELD_BEHIND(addr, nr, refs)				\
+	__SUITE_CHECK("pages behind addresses held as they should be",	\
+		census_check_behind(addr, nr, refs, &__f), 0)
 #define EXPECT_MAPS_AGREE(fd, first, nr)				\
 	__SUITE_CHECK("/proc/kpagecount agrees",			\
 		census_check_maps_agree(fd, first, nr, &__f), 0)

@@ -17,6 +17,7 @@
 #include "pinned.h"
 #include "settle.h"
 
+#define PAGE_BYTES	4096ull
 #define LOOKS	6	/* census_take()'s; some 10 ms if a holder stays */
 
 struct census {
@@ -33,6 +34,7 @@ struct question {
 	int fd;
 	const struct census *before;	/* what they were, or NULL */
 	bool by_pfn;			/* ask for the frames of @before */
+	const char *addr;		/* ask for the frames behind it, or NULL */
 	bool skip_absent;		/* do not ask where @before saw no page */
 	__u64 maps, refs;		/* wanted; the meaning is @right's */
 	bool (*right)(const struct question *q, __u64 index,
@@ -213,6 +215,24 @@ static void name_holder(const struct folio_record *rec, __s64 extra, char *buf,
 		snprintf(buf, len, "nobody above the baseline");
 }
 
+/* The frames behind addresses of this process; nothing, where nothing is mapped. */
+static int look_behind(const char *addr, const __u64 *index, __u64 nr,
+		       struct folio_record *recs)
+{
+	const struct folio_cache none = {};
+	__u64 i, pfn, there = 0;
+	int err;
+
+	for (i = 0; i < nr; i++) {
+		err = folio_proc_pfn(addr + index[i] * PAGE_BYTES, &pfn);
+		if (err && err != -ENOENT)
+			return err;
+		recs[i] = (struct folio_record){ .word = err ? 0 : pfn };
+		there += !err;
+	}
+	return there == nr ? folio_by_pfn(recs, nr, &none) : 0;
+}
+
 /* Look at the pages @index[0..nr-1], at most FOLIO_WINDOW, in few calls. */
 static int look(const struct question *q, const __u64 *index, __u64 nr,
 		struct folio_record *recs)
@@ -227,7 +247,12 @@ static int look(const struct question *q, const __u64 *index, __u64 nr,
 		if (err)
 			return err;
 	}
-	for (i = 0; !q->by_pfn && i < nr; i += run) {
+	if (q->addr) {
+		err = look_behind(q->addr, index, nr, recs);
+		if (err)
+			return err;
+	}
+	for (i = 0; !q->by_pfn && !q->addr && i < nr; i += run) {
 		for (run = 1; i + run < nr && index[i + run] == index[i] + run; run++)
 			;
 		err = read_file(q->fd, index[i], run, recs + i, NULL);
@@ -402,6 +427,9 @@ static enum fate fate(const struct census *before, __u64 index,
 		return FATE_FREE;
 	if (!(flags & FOLIO_NO_MAPPING) || flags & FOLIO_TYPED)
 		return FATE_REUSED;
+	/* Off the LRU lists (mm/memory-failure.c), but nobody gets it any more. */
+	if (flags & FOLIO_HWPOISON)
+		return FATE_ORPHANED;
 	/*
 	 * Held, and in no file: an orphan of ours, or a frame that the kernel
 	 * took for itself.  A page-cache folio keeps PG_lru until it is freed,
@@ -569,6 +597,30 @@ int census_check_held(int fd, __u64 first, __u64 nr, __u64 maps, __u64 extra,
 	};
 
 	return ask(&q, first, nr, f);
+}
+
+static bool right_behind(const struct question *q, __u64 index __attribute__((unused)),
+			 const struct folio_record *now)
+{
+	return folio_present(now) && now->refs == q->refs;
+}
+
+static void want_behind(const struct question *q, __u64 index __attribute__((unused)),
+			const struct folio_record *now, struct finding_page *p)
+{
+	p->want_refs = q->refs;
+	p->want_maps = now->maps;
+}
+
+int census_check_behind(const void *addr, __u64 nr, __u64 refs, struct finding *f)
+{
+	const struct question q = {
+		.invariant = "baseline",
+		.complaint = "%llu of %llu pages behind the addresses are not held as they should be",
+		.addr = addr, .refs = refs, .right = right_behind, .want = want_behind,
+	};
+
+	return ask(&q, 0, nr, f);
 }
 
 static bool right_absent(const struct question *q __attribute__((unused)),

@@ -49,6 +49,23 @@ FIXTURE_TEARDOWN(census_test)
 	guest_destroy(self->g);
 }
 
+TEST_F(census_test, sees_who_holds_what_is_behind_an_address)
+{
+	char *anon = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, anon);
+	EXPECT_HELD_BEHIND(anon, 4, 1);
+	EXPECT_HELD_BEHIND(self->map, NR_PAGES, 2);
+	ASSERT_EQ(1, census_check_behind(anon, 4, 2, &self->f));
+	EXPECT_EQ(4, self->f.nr_bad);
+	/* Nothing there is no page held by nobody. */
+	ASSERT_SYS(madvise(anon + PAGE, PAGE, MADV_DONTNEED));
+	ASSERT_EQ(1, census_check_behind(anon, 4, 1, &self->f));
+	ASSERT_EQ(1, census_check_behind(anon + PAGE, 1, 0, &self->f));
+	munmap(anon, 4 * PAGE);
+}
+
 TEST_F(census_test, sees_every_page_with_its_baseline)
 {
 	ASSERT_EQ(NR_PAGES, census_nr_present(self->before));
