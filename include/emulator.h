@@ -68,6 +68,17 @@ int emulator_count_start(void);
  */
 int emulator_count(const char *leaf, const char *status, struct emulator_calls *calls);
 
+/**
+ * emulator_private_gpa() - where a TD has a frame as private memory
+ * @pfn: the frame
+ * @gpa: receives it
+ *
+ * What the TDX module knows, whatever KVM believes.
+ *
+ * Return: 0; -ENOENT if it is no TD's private memory; or -errno.
+ */
+int emulator_private_gpa(__u64 pfn, __u64 *gpa);
+
 /* How many TDs exist, as the sanitizer knows; 0 if it is off. */
 int emulator_tds(unsigned int *nr);
 

@@ -24,6 +24,7 @@
 #define PORT_MACHINE	0x5ed4
 #define PORT_CONTROL	0x5ed8
 #define MAGIC		0x45584454	/* "TDXE" */
+#define PAGE_BYTES	4096
 
 static int stand_in(void)
 {
@@ -201,6 +202,21 @@ int emulator_count(const char *leaf, const char *status, struct emulator_calls *
 		calls->nr += nr;
 		calls->injected += injected;
 	}
+	free(answer);
+	return err;
+}
+
+int emulator_private_gpa(__u64 pfn, __u64 *gpa)
+{
+	unsigned long long at;
+	char *answer;
+	int err = emulator_ask(&answer, "owner 0x%llx", pfn * PAGE_BYTES);
+
+	/* Type and GPA, as emulator/tdx_module/tdx_module.h numbers page types. */
+	if (!err && sscanf(answer, "type=3 tdr=%*s keyid=%*u gpa=%llx", &at) == 1)
+		*gpa = at;
+	else if (!err)
+		err = -ENOENT;
 	free(answer);
 	return err;
 }
