@@ -24,6 +24,14 @@ int pressure_drop_caches(void);
 int pressure_numa_balancing(bool on);
 
 /**
+ * pressure_khugepaged() - let khugepaged look at all memory, and collapse what it likes
+ * @ms: how long to wait for it to have come round
+ *
+ * Its settings are put back.  Return: also -ETIMEDOUT.
+ */
+int pressure_khugepaged(unsigned int ms);
+
+/**
  * pressure_allocate() - use anonymous memory for a moment
  * @bytes: how much; touched page by page, then given back
  *

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "host.h"
 #include "pressure.h"
 
+#define HUGE_BYTES	(2ull << 20)
+#define THP		"/sys/kernel/mm/transparent_hugepage/"
 #define NUMA_BALANCING	"/proc/sys/kernel/numa_balancing"
 
 static int trigger(const char *path, const char *value)
@@ -16,7 +20,7 @@ static int trigger(const char *path, const char *value)
 
 	if (fd < 0)
 		return errno == ENOENT ? -EOPNOTSUPP : -errno;
-	if (write(fd, value, 1) < 0)
+	if (write(fd, value, strlen(value)) < 0)
 		err = -errno;
 	close(fd);
 	return err;
@@ -42,6 +46,70 @@ int pressure_numa_balancing(bool on)
 		return host_set(NUMA_BALANCING, "1");
 	err = host_restore(NUMA_BALANCING);
 	return err == -ENOENT ? 0 : err;
+}
+
+static int read_number(const char *path, unsigned long long *value)
+{
+	FILE *from = fopen(path, "re");
+	int n;
+
+	if (!from)
+		return errno == ENOENT ? -EOPNOTSUPP : -errno;
+	n = fscanf(from, "%llu", value);
+	fclose(from);
+	return n == 1 ? 0 : -EIO;
+}
+
+/*
+ * khugepaged looks at processes only that have asked for huge pages, and then at all of
+ * their memory.
+ */
+static int ask_for_huge_page(void)
+{
+	char *room = mmap(NULL, 2 * HUGE_BYTES, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *page;
+	int err;
+
+	if (room == MAP_FAILED)
+		return -errno;
+	page = (char *)(((__u64)room + HUGE_BYTES - 1) & ~(HUGE_BYTES - 1));
+	err = madvise(page, HUGE_BYTES, MADV_HUGEPAGE) ? -errno : 0;
+	*page = 1;
+	munmap(room, 2 * HUGE_BYTES);
+	return err;
+}
+
+int pressure_khugepaged(unsigned int ms)
+{
+	static const struct {
+		const char *path, *value;
+	} settings[] = {
+		{ THP "enabled", "always" },
+		{ THP "khugepaged/defrag", "1" },
+		{ THP "khugepaged/pages_to_scan", "65536" },
+		{ THP "khugepaged/scan_sleep_millisecs", "1" },
+		{ THP "khugepaged/alloc_sleep_millisecs", "1" },
+	};
+	const unsigned int nr = sizeof(settings) / sizeof(*settings);
+	unsigned long long before, now = 0;
+	unsigned int i;
+	int err;
+
+	err = read_number(THP "khugepaged/full_scans", &before);
+	for (i = 0; i < nr && !err; i++)
+		err = host_set(settings[i].path, settings[i].value);
+	err = err ?: ask_for_huge_page();
+	/* The round that was going on has begun too early; the one behind it has not. */
+	while (!err && now < before + 2) {
+		usleep(1000);
+		err = read_number(THP "khugepaged/full_scans", &now);
+		if (!err && !ms--)
+			err = -ETIMEDOUT;
+	}
+	while (i--)
+		host_restore(settings[i].path);
+	return err;
 }
 
 int pressure_allocate(__u64 bytes)
