@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * CPUs that go away under a TD: the vCPU that ran there last runs elsewhere, and the
+ * TD's end gives back its keyid and memory, wherever its vCPUs have been.
+ *
+ * The TDX module keeps a vCPU associated with the CPU that it ran on until it is
+ * flushed there; a CPU that goes has to flush its vCPUs first, or nobody can.
+ *
+ * arch/x86/kvm/vmx/tdx.c tdx_disable_virtualization_cpu(), tdx_flush_vp().
+ *
+ * Claims: B33, B08
+ */
+#include <sched.h>
+#include <unistd.h>
+
+#include "gmem.h"
+#include "hotplug.h"
+#include "pinned.h"
+#include "suite.h"
+#include "td.h"
+
+#define NR_PAGES	16ull
+#define DATA		0x4071000000000000ull
+#define ROUNDS		3
+
+FIXTURE(td_hotplug) {
+	struct guest *g;
+	unsigned int cpus[64], nr;	/* those that can go */
+	struct census *before;
+	struct meter at_start;
+};
+
+FIXTURE_VARIANT(td_hotplug) {
+	struct td_plan plan;
+};
+
+FIXTURE_VARIANT_ADD(td_hotplug, tdx) { .plan.nr_vcpus = 2 };
+
+FIXTURE_SETUP(td_hotplug)
+{
+	REQUIRE(need_join(guest_why_not(GUEST_TDX), hotplug_why_not(),
+			  meter_why_not(METER_HKIDS), NEED_END));
+	self->nr = hotplug_cpus(self->cpus, ARRAY_SIZE(self->cpus));
+	ASSERT_OK(meter_read(&self->at_start));
+}
+
+FIXTURE_TEARDOWN(td_hotplug)
+{
+	hotplug_restore();
+	census_free(self->before);
+	guest_destroy(self->g);
+}
+
+/* This thread, and with it the vCPUs that it lets run, on one CPU or on any. */
+static int run_on(int cpu)
+{
+	cpu_set_t set;
+	int i;
+
+	CPU_ZERO(&set);
+	for (i = 0; i < CPU_SETSIZE; i++)
+		if (cpu < 0 || i == cpu)
+			CPU_SET(i, &set);
+	return sched_setaffinity(0, sizeof(set), &set) ? -errno : 0;
+}
+
+static int run_both(struct guest *g)
+{
+	return td_pages(guest_td(g), 0, TD_OP_NONE, 0, 0, 0, 0) ?:
+	       td_pages(guest_td(g), 1, TD_OP_NONE, 0, 0, 0, 0);
+}
+
+/* A TD that has run on @cpu. */
+static int make(struct guest **out, const struct td_plan *plan, int cpu)
+{
+	return run_on(cpu) ?: guest_create_td(out, plan, NR_PAGES) ?:
+	       guest_touch(*out, 0, NR_PAGES, DATA) ?: run_both(*out) ?: run_on(-1);
+}
+
+#define EXPECT_GOOD_END() do {						\
+	ASSERT_OK(census_take(&self->before, guest_gmem(self->g), 0, NR_PAGES)); \
+	guest_destroy(self->g);						\
+	self->g = NULL;							\
+	EXPECT_BACK(&self->at_start, METER_HKIDS, 0);			\
+	EXPECT_FREED(self->before, 0, NR_PAGES);			\
+	census_free(self->before);					\
+	self->before = NULL;						\
+} while (0)
+
+TEST_F(td_hotplug, of_the_cpu_it_ran_on_does_not_hinder_its_end)
+{
+	unsigned int i;
+
+	for (i = 0; i < self->nr; i++) {
+		ASSERT_OK(make(&self->g, &variant->plan, self->cpus[i]));
+		ASSERT_OK(hotplug_set(self->cpus[i], false));
+		EXPECT_GOOD_END();
+		ASSERT_OK(hotplug_set(self->cpus[i], true));
+	}
+}
+
+TEST_F(td_hotplug, of_the_cpu_it_ran_on_lets_it_run_elsewhere)
+{
+	unsigned int i;
+
+	for (i = 0; i < self->nr; i++) {
+		ASSERT_OK(make(&self->g, &variant->plan, self->cpus[i]));
+		ASSERT_OK(hotplug_set(self->cpus[i], false));
+		EXPECT_OK(run_both(self->g));
+		EXPECT_OK(guest_verify(self->g, 0, NR_PAGES, DATA));
+		/* And back, once the CPU is. */
+		ASSERT_OK(hotplug_set(self->cpus[i], true));
+		ASSERT_OK(run_on(self->cpus[i]));
+		EXPECT_OK(run_both(self->g));
+		EXPECT_OK(guest_verify(self->g, 0, NR_PAGES, DATA));
+		EXPECT_HELD(guest_gmem(self->g), 0, NR_PAGES, 0, pinned_refs());
+		ASSERT_OK(run_on(-1));
+		EXPECT_GOOD_END();
+	}
+}
+
+TEST_F(td_hotplug, does_not_hinder_a_punch)
+{
+	ASSERT_OK(make(&self->g, &variant->plan, self->cpus[0]));
+	ASSERT_OK(census_take(&self->before, guest_gmem(self->g), 0, NR_PAGES));
+	ASSERT_OK(hotplug_set(self->cpus[0], false));
+	ASSERT_OK(gmem_punch(guest_gmem(self->g), 0, NR_PAGES / 2));
+	EXPECT_FREED(self->before, 0, NR_PAGES / 2);
+	census_free(self->before);
+	self->before = NULL;
+	EXPECT_OK(guest_verify_zero(self->g, 0, NR_PAGES / 2));
+	EXPECT_OK(guest_verify(self->g, NR_PAGES / 2, NR_PAGES / 2, DATA));
+	EXPECT_GOOD_END();
+}
+
+TEST_F(td_hotplug, between_the_steps_of_its_making_is_nothing_to_it)
+{
+	const int cpu = self->cpus[0];
+	struct td *td;
+
+	ASSERT_OK(run_on(cpu));
+	ASSERT_OK(td_open(&td));
+	ASSERT_OK(td_init(td, &variant->plan));
+	ASSERT_OK(td_add_vcpu(td));
+	ASSERT_OK(run_on(-1));
+	ASSERT_OK(hotplug_set(cpu, false));
+	ASSERT_OK(td_init_vcpu(td, 0, 0));
+	ASSERT_OK(hotplug_set(cpu, true));
+	ASSERT_OK(run_on(cpu));
+	ASSERT_OK(td_add_payload(td));
+	ASSERT_OK(td_load_payload(td, true));
+	ASSERT_OK(run_on(-1));
+	ASSERT_OK(hotplug_set(cpu, false));
+	ASSERT_OK(td_finalize(td));
+	EXPECT_OK(td_pages(td, 0, TD_OP_NONE, 0, 0, 0, 0));
+	td_close(td);
+	EXPECT_BACK(&self->at_start, METER_HKIDS, 0);
+	ASSERT_OK(hotplug_set(cpu, true));
+}
+
+/* One CPU of each package has to stay for as long as there are TDs. */
+TEST_F(td_hotplug, leaves_one_cpu_of_the_package)
+{
+	unsigned int i, gone = 0;
+	int rc;
+
+	ASSERT_OK(make(&self->g, &variant->plan, self->cpus[0]));
+	for (i = 0; i < self->nr; i++) {
+		rc = hotplug_set(self->cpus[i], false);
+		if (rc == -EBUSY) {
+			supervise_allow_kmsg("package offline");
+		} else {
+			ASSERT_OK(rc);
+		}
+		gone += !rc;
+	}
+	EXPECT_LT(0, gone);
+	EXPECT_OK(run_both(self->g));
+	EXPECT_OK(guest_verify(self->g, 0, NR_PAGES, DATA));
+	EXPECT_GOOD_END();
+}
+
+TEST_F(td_hotplug, of_a_cpu_while_the_td_runs_on_it_moves_it)
+{
+	unsigned int i;
+
+	ASSERT_OK(make(&self->g, &variant->plan, self->cpus[0]));
+	for (i = 0; i < ROUNDS; i++) {
+		/* A CPU that goes takes its tasks elsewhere, whatever they have asked for. */
+		ASSERT_OK(run_on(self->cpus[0]));
+		EXPECT_OK(run_both(self->g));
+		ASSERT_OK(hotplug_set(self->cpus[0], false));
+		EXPECT_OK(run_both(self->g));
+		ASSERT_OK(hotplug_set(self->cpus[0], true));
+	}
+	ASSERT_OK(run_on(-1));
+	EXPECT_GOOD_END();
+}
+
+SUITE(.needs = NEED_ROOT | NEED_KVM | NEED_GMEM | NEED_REFCOUNT, .seconds = 30, .serial = true)
