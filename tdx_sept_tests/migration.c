@@ -7,6 +7,8 @@
  * mapped by user space or not, dirty or not.  The kernel marks the mapping as
  * inaccessible and unmovable, and warns if migration gets at a page nevertheless
  * (kvm_gmem_migrate_folio(), virt/kvm/guest_memfd.c), which fails the case.
+ *
+ * Claims: C1, B46
  */
 #include <fcntl.h>
 #include <numa.h>
@@ -16,6 +18,8 @@
 
 #include "cgroup.h"
 #include "gmem.h"
+#include "hotplug.h"
+#include "poison.h"
 #include "pressure.h"
 #include "suite.h"
 
@@ -332,6 +336,39 @@ TEST_F(migration, leaves_them_to_no_shrinking_limit)
 	EXPECT_UNTOUCHED(charged, 0, NR_PAGES);
 	census_free(charged);
 	EXPECT_OK(cgroup_destroy(cg));
+}
+
+/*
+ * The kernel tries for as long as nobody stops it: the pages look movable, but are
+ * not.  Other pages of the block may go.
+ */
+TEST_F(migration, leaves_them_to_no_removal_of_their_memory)
+{
+	int err = hotplug_memory(folio_pfn(census_page(self->before, NR_PAGES / 2)), 200);
+
+	REQUIRE(err == -EOPNOTSUPP ? "this kernel removes no memory" : NULL);
+	EXPECT_NE(0, err);
+	EXPECT_STILL_THERE();
+}
+
+/* A page that is said to go bad soon is replaced by another, if that is possible. */
+TEST_F(migration, leaves_them_to_no_retirement)
+{
+	__u64 pfns[4];
+	unsigned int i;
+	int retirement;
+
+	REQUIRE(poison_why_not());
+	for (i = 0; i < ARRAY_SIZE(pfns); i++) {
+		pfns[i] = folio_pfn(census_page(self->before, i * NR_PAGES / ARRAY_SIZE(pfns)));
+		retirement = poison_retire(pfns[i]);
+		REQUIRE(retirement == -EOPNOTSUPP ? "this kernel replaces no pages" : NULL);
+		EXPECT_NE(0, retirement);
+	}
+	EXPECT_STILL_THERE();
+	for (i = 0; i < ARRAY_SIZE(pfns); i++)
+		if (poison_is(pfns[i]) == 1)
+			poison_undo(pfns[i]);
 }
 
 TEST_F(migration, leaves_them_to_no_shortage_of_memory)

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Nobody puts a huge page in the place of a guest_memfd's small ones: neither who asks
+ * for it nor khugepaged, however many are mapped side by side and aligned.
+ *
+ * Claims: C1, B18
+ */
+#include <sys/mman.h>
+
+#include "gmem.h"
+#include "pressure.h"
+#include "suite.h"
+
+#define PAGE_BYTES	4096ull
+#define PAGES_2M	512ull
+#define NR_PAGES	(2 * PAGES_2M)
+#define BYTES		(NR_PAGES * PAGE_BYTES)
+#define BYTES_2M	(PAGES_2M * PAGE_BYTES)
+#define DATA		0xc011000000000000ull
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE	25
+#endif
+
+FIXTURE(collapse) {
+	struct guest *g;
+	int fd;
+	char *room, *map;	/* the latter at a multiple of 2M in the former */
+	struct census *before;
+};
+
+FIXTURE_VARIANT(collapse) {
+	bool in_guest;		/* a vCPU has them, too */
+};
+
+FIXTURE_VARIANT_ADD(collapse, default) {};
+FIXTURE_VARIANT_ADD(collapse, default_in_guest) { .in_guest = true };
+
+FIXTURE_SETUP(collapse)
+{
+	__u64 i;
+
+	REQUIRE(guest_why_not(GUEST_DEFAULT));
+	ASSERT_OK(guest_create(&self->g, GUEST_DEFAULT, NR_PAGES));
+	self->fd = guest_gmem(self->g);
+	if (variant->in_guest) {
+		ASSERT_OK(guest_touch(self->g, 0, NR_PAGES, DATA));
+	}
+	self->room = mmap(NULL, BYTES + BYTES_2M, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->room);
+	self->map = (char *)(((__u64)self->room + BYTES_2M - 1) & ~(BYTES_2M - 1));
+	ASSERT_EQ(self->map, mmap(self->map, BYTES, PROT_READ | PROT_WRITE,
+				  MAP_SHARED | MAP_FIXED, self->fd, 0));
+	for (i = 0; i < NR_PAGES; i++)
+		*(volatile __u64 *)(self->map + i * PAGE_BYTES) = DATA + i;
+	ASSERT_OK(census_take(&self->before, self->fd, 0, NR_PAGES));
+}
+
+FIXTURE_TEARDOWN(collapse)
+{
+	census_free(self->before);
+	if (self->room)
+		munmap(self->room, BYTES + BYTES_2M);
+	guest_destroy(self->g);
+}
+
+/* Where they were, and small. */
+#define EXPECT_SMALL() do {						\
+	struct census *__now;						\
+	__u64 __i, __large = 0;						\
+									\
+	for (__i = 0; __i < NR_PAGES; __i++)				\
+		EXPECT_EQ(DATA + __i, *(volatile __u64 *)(self->map + __i * PAGE_BYTES)); \
+	ASSERT_OK(census_take(&__now, self->fd, 0, NR_PAGES));		\
+	for (__i = 0; __i < NR_PAGES; __i++)				\
+		__large += folio_order(census_page(__now, __i)) > 0;	\
+	census_free(__now);						\
+	EXPECT_EQ(0, __large);						\
+	EXPECT_UNTOUCHED(self->before, 0, NR_PAGES);			\
+	if (variant->in_guest) {					\
+		EXPECT_OK(guest_verify(self->g, 0, NR_PAGES, DATA));	\
+	}								\
+} while (0)
+
+TEST_F(collapse, is_not_to_be_had)
+{
+	int rc = madvise(self->map, BYTES, MADV_COLLAPSE) ? -errno : 0;
+
+	EXPECT_NE(0, rc);
+	TH_LOG("MADV_COLLAPSE: %s", strerrorname_np(-rc));
+	EXPECT_SMALL();
+	EXPECT_NE(0, madvise(self->map, BYTES_2M, MADV_COLLAPSE));
+	EXPECT_SMALL();
+}
+
+TEST_F(collapse, is_not_what_khugepaged_does)
+{
+	int rc;
+
+	/* Whether it takes the advice is not the question. */
+	madvise(self->map, BYTES, MADV_HUGEPAGE);
+	rc = pressure_khugepaged(3000);
+	REQUIRE(rc == -EOPNOTSUPP ? "this kernel has no khugepaged" : NULL);
+	ASSERT_OK(rc);
+	EXPECT_SMALL();
+}
+
+SUITE(.needs = NEED_ROOT | NEED_KVM | NEED_GMEM | NEED_REFCOUNT, .serial = true)
