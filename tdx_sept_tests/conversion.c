@@ -7,6 +7,8 @@
  * creates no page, frees none and holds none.  Who wants the memory of the other
  * half back has to discard it, as QEMU does: by a hole in the guest_memfd after
  * a conversion to shared, by MADV_DONTNEED after one to private.
+ *
+ * Claims: C4, B39
  */
 #include <pthread.h>
 #include <stdatomic.h>

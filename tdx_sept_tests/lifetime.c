@@ -6,6 +6,8 @@
  * The file keeps the VM alive, not the other way round: a slot does not hold
  * the file it shows.  Closing VM, vCPU, file and mappings in any order, passing
  * the file on, and dying in the middle of anything gives all pages back.
+ *
+ * Claims: B32
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -472,6 +474,9 @@ TEST_F(lifetime, of_one_killed_while_it_touches_its_mapping_ends)
 	kill_in_the_middle(_metadata, variant->type, work_map);
 }
 
+/*
+ * Claims: B20
+ */
 TEST_F(lifetime, of_one_killed_while_its_vcpu_touches_and_it_punches_ends)
 {
 	kill_in_the_middle(_metadata, variant->type, work_vcpu_and_punch);
@@ -536,6 +541,9 @@ static void *unbind(void *arg)
 	return NULL;
 }
 
+/*
+ * Claims: B13
+ */
 TEST_F(lifetime, ends_with_the_file_while_its_slot_is_deleted)
 {
 	pthread_t deleter;

@@ -7,6 +7,8 @@
  * page when it is touched next, and the old one belongs to the holder of the pin
  * alone.  Anything else would let a device write into memory that is somebody
  * else's by now, a TD's for example.
+ *
+ * Claims: C4
  */
 #include <sys/mman.h>
 

@@ -6,6 +6,8 @@
  * of the hole any more, be it a user page table or one of KVM's, and the
  * neighbours must not notice.  Who touches the hole afterwards, host or guest,
  * gets a new page, zeroed.
+ *
+ * Claims: C4
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -422,6 +424,9 @@ static void *touch_until_told(void *arg)
 	return NULL;
 }
 
+/*
+ * Claims: B20
+ */
 TEST_F(punch_hole, under_a_running_vcpu_frees_it)
 {
 	struct toucher t = { .g = self->g, .first = 500, .nr = 24 };

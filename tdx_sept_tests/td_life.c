@@ -4,6 +4,8 @@
  * the life ends, keyid and memory come back.
  *
  * Documentation/virt/kvm/x86/intel-tdx.rst has the order of the steps.
+ *
+ * Claims: B08, B32
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -189,6 +191,9 @@ TEST_F(td_life, can_end_after_each_step)
 	}
 }
 
+/*
+ * Claims: B09, B10
+ */
 TEST_F(td_life, can_end_after_each_step_without_a_leak)
 {
 	unsigned int last, round, i;
@@ -209,6 +214,9 @@ TEST_F(td_life, can_end_after_each_step_without_a_leak)
 	}
 }
 
+/*
+ * Claims: C14, B32, B34
+ */
 TEST_F(td_life, can_end_in_any_order)
 {
 	unsigned int order;

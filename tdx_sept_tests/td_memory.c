@@ -6,6 +6,8 @@
  *
  * Which page it was is asserted by its frame, as a look at the wrong page proves
  * nothing.
+ *
+ * Claims: C2, C4, B01
  */
 #include <pthread.h>
 #include <sys/ioctl.h>
@@ -168,6 +170,9 @@ TEST_F(td_memory, by_2m_at_once_is_accepted_all_the_same)
 	EXPECT_OK(guest_verify_zero(self->g, 0, PAGES_2M));
 }
 
+/*
+ * Claims: B48
+ */
 TEST_F(td_memory, that_nobody_accepted_is_the_end_of_a_td_without_ve)
 {
 	ASSERT_OK(guest_prefault(self->g, FIRST, 1));
@@ -254,6 +259,9 @@ TEST_F(td_memory, that_is_only_prefaulted_is_freed_by_a_punch)
  * Conversion
  */
 
+/*
+ * Claims: B39
+ */
 TEST_F(td_memory, that_the_guest_shares_stays_in_the_file)
 {
 	ASSERT_OK(guest_touch(self->g, 0, NR_PAGES, PRIVATE_DATA));
@@ -526,6 +534,9 @@ TEST_F(td_memory, is_touched_by_two_vcpus_side_by_side)
 	EXPECT_OK(guest_verify(self->g, 0, NR_PAGES, PRIVATE_DATA));
 }
 
+/*
+ * Claims: B19, B40
+ */
 TEST_F(td_memory, is_touched_by_two_vcpus_at_once)
 {
 	struct worker w[2] = {

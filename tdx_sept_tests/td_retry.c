@@ -9,6 +9,8 @@
  *
  * arch/x86/kvm/vmx/tdx.c tdh_do_no_vcpus(), tdx_operand_busy();
  * arch/x86/virt/vmx/tdx/seamcall_internal.h sc_retry().
+ *
+ * Claims: C3, B19, B20
  */
 #include "emulator.h"
 #include "gmem.h"

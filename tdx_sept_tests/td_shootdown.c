@@ -8,6 +8,8 @@
  * sanitizer must have anything to say about it.
  *
  * Mutants: kick_skipped, track_skipped, block_skipped.
+ *
+ * Claims: B20, B22
  */
 #include <pthread.h>
 #include <stdatomic.h>

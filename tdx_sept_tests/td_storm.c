@@ -4,6 +4,8 @@
  * entropy now and then.
  *
  * td_retry.c has each of these alone, and at a known place.
+ *
+ * Claims: C3, B19
  */
 #include "emulator.h"
 #include "gmem.h"

@@ -7,6 +7,8 @@
  * after it was added, GUP, page-cache lookups, /proc/kpage*, compaction.  A check
  * must wait for those, and say how long it did; and it must not wait away a
  * reference that somebody keeps.
+ *
+ * Claims: C7, B03
  */
 #include <fcntl.h>
 #include <numaif.h>
