@@ -175,6 +175,32 @@ TEST_F(pins, make_orphans_of_punched_pages)
 	census_free(after);
 }
 
+/* The guest loses them, and gets new ones; the holder of the pin keeps its own. */
+TEST_F(pins, make_orphans_of_pages_that_a_guest_has)
+{
+	struct census *before;
+	struct guest *g;
+	struct pin *pin;
+	char *map;
+
+	ASSERT_OK(guest_create(&g, variant->type, NR_PAGES));
+	map = guest_shared(g, 0);
+	ASSERT_NE(NULL, map);
+	ASSERT_OK(guest_touch(g, 0, NR_PAGES, PATTERN));
+	ASSERT_OK(pin_take(&pin, variant->kind, map + FIRST * PAGE, NR));
+	ASSERT_OK(census_take(&before, guest_gmem(g), 0, NR_PAGES));
+	ASSERT_OK(gmem_punch(guest_gmem(g), FIRST, NR));
+	EXPECT_ORPHANED(before, FIRST, NR, self->refs);
+	EXPECT_OK(guest_verify_zero(g, FIRST, NR));
+	EXPECT_OK(guest_touch(g, FIRST, NR, PATTERN));
+	EXPECT_ORPHANED(before, FIRST, NR, self->refs);
+	EXPECT_OK(guest_verify(g, 0, NR_PAGES, PATTERN));
+	pin_release(pin);
+	EXPECT_FREED(before, FIRST, NR);
+	census_free(before);
+	guest_destroy(g);
+}
+
 TEST_F(pins, make_orphans_of_a_part)
 {
 	struct pin *pin;
