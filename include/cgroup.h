@@ -66,6 +66,21 @@ int cgroup_reclaim(const struct cgroup *cg);
  */
 int cgroup_spare(const struct cgroup *cg);
 
+/*
+ * The misc controller, of version 2: countable things such as "tdx", the keyids of TDs.
+ */
+
+/* Why a group cannot limit @what, in one sentence, or NULL.  Static storage. */
+const char *cgroup_misc_why_not(const char *what);
+
+#define CGROUP_MISC_MAX	(~0ull)		/* no limit */
+
+int cgroup_misc_limit(const struct cgroup *cg, const char *what, __u64 max);
+int cgroup_misc_usage(const struct cgroup *cg, const char *what, __u64 *nr);
+
+/* How many there are on this host. */
+int cgroup_misc_capacity(const char *what, __u64 *nr);
+
 /**
  * cgroup_destroy() - move its tasks to where its creator was, and remove it
  *

@@ -309,6 +309,72 @@ int cgroup_spare(const struct cgroup *cg)
 	return write_file(cg->path, "memory.oom_control", "1");
 }
 
+/* "tdx 3", one in a line; "max" reads as 0. */
+static int misc_value(const char *dir, const char *file, const char *what, __u64 *nr)
+{
+	char text[1024], *line, *save;
+	const size_t len = strlen(what);
+	int err = read_file(dir, file, text, sizeof(text));
+
+	if (err)
+		return err;
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		if (strncmp(line, what, len) || line[len] != ' ')
+			continue;
+		*nr = strtoull(line + len + 1, NULL, 10);
+		return 0;
+	}
+	return -ENODATA;
+}
+
+/* What exists on the host is told by the hierarchy's root. */
+int cgroup_misc_capacity(const char *what, __u64 *nr)
+{
+	char dir[MAX_PATH], path[MAX_PATH], *end;
+
+	if (!own_dir(true, dir, sizeof(dir)) || !own_path(true, path, sizeof(path)))
+		return -EOPNOTSUPP;
+	end = dir + strlen(dir) - strlen(path);
+	if (strcmp(path, "/") && end > dir && !strcmp(end, path))
+		*end = '\0';
+	return misc_value(dir, "misc.capacity", what, nr);
+}
+
+const char *cgroup_misc_why_not(const char *what)
+{
+	static char why[400];
+	char words[512];
+	struct place p;
+	__u64 nr;
+
+	if (find_place(&p, why, sizeof(why)))
+		return why;
+	if (!p.v2 || read_file(p.parent, "cgroup.subtree_control", words, sizeof(words)) ||
+	    !has_word(words, " \n", "misc"))
+		snprintf(why, sizeof(why), "no group from here upwards hands the misc controller down; on cgroup2, write +misc to cgroup.subtree_control of one");
+	else if (cgroup_misc_capacity(what, &nr))
+		snprintf(why, sizeof(why), "misc.capacity of the root group has no %s", what);
+	else
+		return NULL;
+	return why;
+}
+
+int cgroup_misc_limit(const struct cgroup *cg, const char *what, __u64 max)
+{
+	char text[64];
+
+	if (max == CGROUP_MISC_MAX)
+		snprintf(text, sizeof(text), "%s max", what);
+	else
+		snprintf(text, sizeof(text), "%s %llu", what, max);
+	return write_file(cg->path, "misc.max", text);
+}
+
+int cgroup_misc_usage(const struct cgroup *cg, const char *what, __u64 *nr)
+{
+	return misc_value(cg->path, "misc.current", what, nr);
+}
+
 static void move_tasks_home(const struct cgroup *cg)
 {
 	char pids[MAX_PATH], *next, *save;

@@ -194,4 +194,28 @@ TEST_F(cgroup_test, is_removed_by_the_next_run_after_a_kill)
 	EXPECT_EQ(0, host_restore_all(NULL));
 }
 
+/* Only the machine itself knows what it has to count. */
+TEST_F(cgroup_test, says_which_thing_cannot_be_counted)
+{
+	const char *why = cgroup_misc_why_not("fnord");
+
+	ASSERT_NE(NULL, why);
+	EXPECT_TRUE(strstr(why, "misc") != NULL);
+}
+
+TEST_F(cgroup_test, counts_keyids)
+{
+	__u64 nr = 1, capacity = 0;
+
+	REQUIRE(cgroup_misc_why_not("tdx"));
+	EXPECT_OK(cgroup_misc_capacity("tdx", &capacity));
+	EXPECT_LT(0, capacity);
+	EXPECT_OK(cgroup_misc_limit(self->cg, "tdx", 3));
+	EXPECT_OK(cgroup_misc_limit(self->cg, "tdx", CGROUP_MISC_MAX));
+	EXPECT_ERR(EINVAL, cgroup_misc_limit(self->cg, "fnord", 3));
+	EXPECT_OK(cgroup_misc_usage(self->cg, "tdx", &nr));
+	EXPECT_EQ(0, nr);
+	EXPECT_ERR(ENODATA, cgroup_misc_usage(self->cg, "fnord", &nr));
+}
+
 SUITE(.needs = NEED_ROOT, .serial = true)
