@@ -1,0 +1,437 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Initial memory, pre-faults and slots of a TD: what cannot be is refused with its
+ * errno and has changed nothing; what can be done of a range is done, and KVM tells
+ * how far it came.
+ *
+ * Documentation/virt/kvm/x86/intel-tdx.rst, api.rst; arch/x86/kvm/vmx/tdx.c
+ * tdx_vcpu_init_mem_region(), virt/kvm/guest_memfd.c kvm_gmem_populate().
+ */
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <linux/kvm.h>
+
+#include "gmem.h"
+#include "suite.h"
+#include "td.h"
+
+#define PAGE_BYTES	4096ull
+#define NR_PAGES	16ull
+#define BYTES		(NR_PAGES * PAGE_BYTES)
+#define SLOT		GUEST_SLOT
+#define FREE_SLOT	20
+#define FREE_GPA	(GUEST_GPA + (1ull << 30))
+#define SHARED_BIT	(1ull << 47)	/* of the 48 bits that lib/td.c asks for */
+#define PATTERN		0xa26e000000000000ull
+
+FIXTURE(td_regions) {
+	struct td *td;
+	int vm, vcpu, gmem;
+	char *source;			/* twice as much as there are pages */
+	struct census *before;
+	struct meter at_start;
+};
+
+FIXTURE_VARIANT(td_regions) {
+	struct td_plan plan;
+};
+
+FIXTURE_VARIANT_ADD(td_regions, tdx) {};
+
+typedef FIXTURE_DATA(td_regions) world;
+
+#define RC(call) ((call) < 0 ? -errno : 0)
+
+static int set_slot(const world *w, unsigned int nr, unsigned int flags, __u64 gpa, __u64 bytes,
+		    int gmem)
+{
+	struct kvm_userspace_memory_region2 region = {
+		.slot = nr,
+		.flags = flags,
+		.guest_phys_addr = gpa,
+		.memory_size = bytes,
+		.userspace_addr = (__u64)w->source,
+		.guest_memfd = gmem,
+	};
+
+	return RC(ioctl(w->vm, KVM_SET_USER_MEMORY_REGION2, &region));
+}
+
+/* To where its memory can be initialized. */
+FIXTURE_SETUP(td_regions)
+{
+	self->gmem = -1;
+	REQUIRE(guest_why_not(GUEST_TDX));
+	ASSERT_OK(meter_read(&self->at_start));
+	self->source = mmap(NULL, 2 * BYTES, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->source);
+	ASSERT_OK(td_open(&self->td));
+	ASSERT_OK(td_init(self->td, &variant->plan));
+	ASSERT_OK(td_add_vcpu(self->td));
+	ASSERT_OK(td_init_vcpu(self->td, 0, 0));
+	self->vm = td_vm(self->td);
+	self->vcpu = td_vcpu(self->td, 0);
+	self->gmem = gmem_create(self->vm, NR_PAGES, 0);
+	ASSERT_OK(self->gmem);
+	ASSERT_OK(set_slot(self, SLOT, KVM_MEM_GUEST_MEMFD, GUEST_GPA, BYTES, self->gmem));
+	ASSERT_OK(td_set_private(self->td, GUEST_GPA, NR_PAGES, true));
+}
+
+FIXTURE_TEARDOWN(td_regions)
+{
+	census_free(self->before);
+	td_close(self->td);
+	if (self->gmem >= 0)
+		close(self->gmem);
+	if (self->source)
+		munmap(self->source, 2 * BYTES);
+}
+
+static int finish(world *w)
+{
+	return td_add_payload(w->td) ?: td_load_payload(w->td, true) ?: td_finalize(w->td);
+}
+
+/* It does what it is told, and leaves nothing behind. */
+static void check_life(struct __test_metadata *_metadata, world *w)
+{
+	const bool has_memory = w->gmem >= 0;
+
+	EXPECT_OK(td_pages(w->td, 0, TD_OP_NONE, 0, 0, 0, 0));
+	if (has_memory) {
+		census_free(w->before);
+		w->before = NULL;
+		ASSERT_OK(census_take(&w->before, w->gmem, 0, NR_PAGES));
+	}
+	td_close(w->td);
+	w->td = NULL;
+	if (has_memory) {
+		close(w->gmem);
+		w->gmem = -1;
+		EXPECT_FREED(w->before, 0, NR_PAGES);
+	}
+	EXPECT_BACK(&w->at_start, METER_HKIDS, 0);
+}
+
+#define EXPECT_LIFE() check_life(_metadata, self)
+
+/*
+ * KVM_TDX_INIT_MEM_REGION
+ */
+
+struct region {
+	const char *name;
+	__u64 source, gpa, nr;		/* @source from self->source on, unless ~0: NULL */
+	int want;
+	__u64 left;			/* pages that KVM has not done */
+};
+
+#define NOWHERE (~0ull)
+#define LAST_PRIVATE (SHARED_BIT - PAGE_BYTES)
+
+static int init_region(const world *w, const struct region *r, __u64 *left)
+{
+	struct kvm_tdx_init_mem_region region = {
+		.source_addr = r->source == NOWHERE ? 0 : (__u64)w->source + r->source,
+		.gpa = r->gpa,
+		.nr_pages = r->nr,
+	};
+	int rc = td_cmd(w->vcpu, KVM_TDX_INIT_MEM_REGION, 0, &region, NULL);
+
+	*left = region.nr_pages;
+	return rc;
+}
+
+static void check_region(struct __test_metadata *_metadata, const world *w,
+			 const struct region *r)
+{
+	struct finding f;
+	char text[120];
+	__u64 left;
+	int rc = init_region(w, r, &left);
+
+	snprintf(text, sizeof(text), "KVM_TDX_INIT_MEM_REGION %s", r->name);
+	suite_check_rc(_metadata, __FILE__, __LINE__, text, rc, -r->want);
+	finding_set(&f, "value", "%s: %llu pages left, wanted %llu", text, left, r->left);
+	suite_check(_metadata, __FILE__, __LINE__, text, left != r->left, &f);
+}
+
+#define CHECK_REGION(...)						\
+	check_region(_metadata, self, &(struct region){ __VA_ARGS__ })
+
+TEST_F(td_regions, of_init_mem_region_are_pages_that_can_be)
+{
+	static const struct region rows[] = {
+		{ "from an unaligned source", 1, GUEST_GPA, 1, EINVAL, 1 },
+		{ "from no source", NOWHERE, GUEST_GPA, 1, EINVAL, 1 },
+		{ "to an unaligned address", 0, GUEST_GPA + 1, 1, EINVAL, 1 },
+		{ "to half a page", 0, GUEST_GPA + PAGE_BYTES / 2, 1, EINVAL, 1 },
+		{ "of nothing", 0, GUEST_GPA, 0, EINVAL, 0 },
+		{ "that wraps", 0, GUEST_GPA, 1ull << 52, EINVAL, 1ull << 52 },
+		{ "that wraps by one page", 0, -PAGE_BYTES, 2, EINVAL, 2 },
+		{ "to the last page of all", 0, -PAGE_BYTES, 1, EINVAL, 1 },
+		{ "to a shared address", 0, SHARED_BIT | GUEST_GPA, 1, EINVAL, 1 },
+		{ "to the first shared address", 0, SHARED_BIT, 1, EINVAL, 1 },
+		{ "across the shared bit", 0, LAST_PRIVATE, 2, EINVAL, 2 },
+		{ "to where no slot is", 0, FREE_GPA, 1, EINVAL, 1 },
+		{ "to where no slot is, at the last private address", 0, LAST_PRIVATE, 1, EINVAL, 1 },
+	};
+	unsigned int i;
+
+	ASSERT_OK(census_take(&self->before, self->gmem, 0, NR_PAGES));
+	for (i = 0; i < ARRAY_SIZE(rows); i++)
+		check_region(_metadata, self, &rows[i]);
+	EXPECT_ERR(EFAULT, td_cmd(self->vcpu, KVM_TDX_INIT_MEM_REGION, 0, NULL, NULL));
+	EXPECT_UNTOUCHED(self->before, 0, NR_PAGES);
+
+	CHECK_REGION("to all pages", 0, GUEST_GPA, NR_PAGES, 0, 0);
+	EXPECT_HELD(self->gmem, 0, NR_PAGES, 0, 0);
+	ASSERT_OK(finish(self));
+	EXPECT_LIFE();
+}
+
+/*
+ * A number of pages that is so large that their bytes do not fit into 64 bits, but
+ * look like one page when cut off.
+ *
+ * Claims: B36
+ */
+TEST_F(td_regions, of_init_mem_region_do_not_wrap_to_one_page)
+{
+	CHECK_REGION("of 2^52 + 1 pages", 0, GUEST_GPA, (1ull << 52) + 1, EINVAL, (1ull << 52) + 1);
+	EXPECT_ABSENT(self->gmem, 0, NR_PAGES);
+	ASSERT_OK(finish(self));
+	EXPECT_LIFE();
+}
+
+/* No guest has addresses that its host does not have. */
+static const char *too_narrow(const world *w)
+{
+	if (set_slot(w, FREE_SLOT, 0, LAST_PRIVATE, PAGE_BYTES, -1))
+		return "the physical addresses of this host do not reach the shared bit";
+	set_slot(w, FREE_SLOT, 0, 0, 0, -1);
+	return NULL;
+}
+
+/*
+ * The last page below the shared bit is private.
+ *
+ * Claims: B37
+ */
+TEST_F(td_regions, of_init_mem_region_end_with_the_last_private_page)
+{
+	const __u64 gpa = SHARED_BIT - BYTES;
+
+	ASSERT_OK(set_slot(self, SLOT, 0, 0, 0, -1));
+	REQUIRE(too_narrow(self));
+	ASSERT_OK(set_slot(self, SLOT, KVM_MEM_GUEST_MEMFD, gpa, BYTES, self->gmem));
+	ASSERT_OK(td_set_private(self->td, gpa, NR_PAGES, true));
+	CHECK_REGION("across the shared bit", 0, gpa, NR_PAGES + 1, EINVAL, NR_PAGES + 1);
+	EXPECT_ABSENT(self->gmem, 0, NR_PAGES);
+	CHECK_REGION("up to the shared bit", 0, gpa, NR_PAGES, 0, 0);
+	EXPECT_HELD(self->gmem, 0, NR_PAGES, 0, 0);
+	ASSERT_OK(finish(self));
+	EXPECT_LIFE();
+}
+
+TEST_F(td_regions, of_init_mem_region_are_in_a_slot_with_private_memory)
+{
+	ASSERT_OK(set_slot(self, FREE_SLOT, 0, FREE_GPA, BYTES, -1));
+	ASSERT_OK(td_set_private(self->td, FREE_GPA, NR_PAGES, true));
+	CHECK_REGION("to a slot without a guest_memfd", 0, FREE_GPA, 1, EINVAL, 1);
+
+	ASSERT_OK(td_set_private(self->td, GUEST_GPA + 4 * PAGE_BYTES, 1, false));
+	CHECK_REGION("to a page that is shared", 0, GUEST_GPA + 4 * PAGE_BYTES, 1, EINVAL, 1);
+	CHECK_REGION("across a page that is shared", 0, GUEST_GPA, 8, EINVAL, 4);
+	EXPECT_HELD(self->gmem, 0, 4, 0, 0);
+	/* Looked up before it is known to be shared; it may stay. */
+	EXPECT_ABSENT(self->gmem, 5, NR_PAGES - 5);
+
+	CHECK_REGION("beyond the end of a slot", 5 * PAGE_BYTES, GUEST_GPA + 5 * PAGE_BYTES,
+		     NR_PAGES, EINVAL, 5);
+	EXPECT_HELD(self->gmem, 5, NR_PAGES - 5, 0, 0);
+	ASSERT_OK(td_set_private(self->td, GUEST_GPA + 4 * PAGE_BYTES, 1, true));
+	CHECK_REGION("to the page in between", 4 * PAGE_BYTES, GUEST_GPA + 4 * PAGE_BYTES, 1, 0, 0);
+	EXPECT_HELD(self->gmem, 0, NR_PAGES, 0, 0);
+	ASSERT_OK(finish(self));
+	EXPECT_LIFE();
+}
+
+/* A page that is there already is refused, and that is not the end of the TD. */
+TEST_F(td_regions, of_init_mem_region_are_pages_that_are_not_there_yet)
+{
+	CHECK_REGION("to a page", 0, GUEST_GPA + 2 * PAGE_BYTES, 1, 0, 0);
+	ASSERT_OK(census_take(&self->before, self->gmem, 0, NR_PAGES));
+	CHECK_REGION("to that page again", 0, GUEST_GPA + 2 * PAGE_BYTES, 1, EIO, 1);
+	EXPECT_UNTOUCHED(self->before, 0, NR_PAGES);
+	CHECK_REGION("up to and over it", 0, GUEST_GPA, 4, EIO, 2);
+	EXPECT_HELD(self->gmem, 0, 3, 0, 0);
+	CHECK_REGION("behind it", 0, GUEST_GPA + 3 * PAGE_BYTES, NR_PAGES - 3, 0, 0);
+	ASSERT_OK(finish(self));
+	EXPECT_LIFE();
+}
+
+/*
+ * Read, and only read.
+ *
+ * Claims: B25, B44
+ */
+TEST_F(td_regions, of_init_mem_region_have_a_source_that_can_be_read)
+{
+
+	ASSERT_EQ(0, munmap(self->source + 3 * PAGE_BYTES, PAGE_BYTES));
+	CHECK_REGION("from nothing", 3 * PAGE_BYTES, GUEST_GPA, 1, EFAULT, 1);
+	EXPECT_ABSENT(self->gmem, 0, NR_PAGES);
+	CHECK_REGION("from a source that ends", 0, GUEST_GPA, 8, EFAULT, 5);
+	EXPECT_HELD(self->gmem, 0, 3, 0, 0);
+	EXPECT_ABSENT(self->gmem, 3, NR_PAGES - 3);
+
+	ASSERT_EQ(0, mprotect(self->source + 4 * PAGE_BYTES, PAGE_BYTES, PROT_NONE));
+	CHECK_REGION("from what may not be read", 4 * PAGE_BYTES, GUEST_GPA + 3 * PAGE_BYTES, 1,
+		     EFAULT, 1);
+	EXPECT_ABSENT(self->gmem, 3, NR_PAGES - 3);
+
+	ASSERT_EQ(0, mprotect(self->source + 5 * PAGE_BYTES, PAGE_BYTES, PROT_READ));
+	CHECK_REGION("from what may only be read", 5 * PAGE_BYTES, GUEST_GPA + 3 * PAGE_BYTES, 1,
+		     0, 0);
+	/* Pages that nobody has touched. */
+	CHECK_REGION("from untouched memory", NR_PAGES * PAGE_BYTES, GUEST_GPA + 4 * PAGE_BYTES,
+		     NR_PAGES - 4, 0, 0);
+	EXPECT_HELD(self->gmem, 0, NR_PAGES, 0, 0);
+	ASSERT_OK(finish(self));
+	EXPECT_LIFE();
+}
+
+/* A file that may only be read, mapped so. */
+TEST_F(td_regions, of_init_mem_region_may_come_from_a_read_only_file)
+{
+	int file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	void *map;
+
+	ASSERT_SYS(file);
+	map = mmap(self->source, PAGE_BYTES, PROT_READ, MAP_SHARED | MAP_FIXED, file, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	close(file);
+	CHECK_REGION("from a read-only file", 0, GUEST_GPA, 1, 0, 0);
+	EXPECT_HELD(self->gmem, 0, 1, 0, 0);
+	ASSERT_OK(finish(self));
+	EXPECT_LIFE();
+}
+
+TEST_F(td_regions, of_init_mem_region_have_a_guest_memfd_that_is_open)
+{
+	ASSERT_OK(gmem_allocate(self->gmem, 0, NR_PAGES));
+	ASSERT_OK(census_take(&self->before, self->gmem, 0, NR_PAGES));
+	close(self->gmem);
+	self->gmem = -1;
+	CHECK_REGION("to a guest_memfd that is gone", 0, GUEST_GPA, 1, EFAULT, 1);
+	EXPECT_FREED(self->before, 0, NR_PAGES);
+	ASSERT_OK(finish(self));
+	EXPECT_LIFE();
+}
+
+/* Where KVM cannot say how far it came, the pages are there all the same. */
+TEST_F(td_regions, of_init_mem_region_are_where_the_rest_can_be_told)
+{
+	struct kvm_tdx_init_mem_region *region = (void *)self->source;
+
+	*region = (struct kvm_tdx_init_mem_region){
+		.source_addr = (__u64)self->source + PAGE_BYTES, .gpa = GUEST_GPA, .nr_pages = 2,
+	};
+	ASSERT_EQ(0, mprotect(self->source, PAGE_BYTES, PROT_READ));
+	EXPECT_ERR(EFAULT, td_cmd(self->vcpu, KVM_TDX_INIT_MEM_REGION, 0, region, NULL));
+	EXPECT_HELD(self->gmem, 0, 2, 0, 0);
+	ASSERT_OK(finish(self));
+	EXPECT_LIFE();
+}
+
+/*
+ * KVM_PRE_FAULT_MEMORY
+ */
+
+TEST_F(td_regions, of_pre_fault_are_private_pages_without_the_shared_bit)
+{
+	static const struct {
+		const char *name;
+		__u64 gpa, size;
+		int want;
+	} rows[] = {
+		{ "at a shared address", SHARED_BIT | GUEST_GPA, PAGE_BYTES, EINVAL },
+		{ "at the first shared address", SHARED_BIT, PAGE_BYTES, EINVAL },
+		{ "where no slot is", FREE_GPA, PAGE_BYTES, ENOENT },
+		{ "at the last private address, where no slot is", LAST_PRIVATE, PAGE_BYTES, ENOENT },
+		{ "of nothing", GUEST_GPA, 0, EINVAL },
+		{ "at an unaligned address", GUEST_GPA + 1, PAGE_BYTES, EINVAL },
+		{ "of an unaligned size", GUEST_GPA, 1, EINVAL },
+		{ "that wraps", -PAGE_BYTES, 2 * PAGE_BYTES, EINVAL },
+	};
+	struct kvm_pre_fault_memory range;
+	char text[120];
+	unsigned int i;
+
+	ASSERT_OK(finish(self));
+	ASSERT_OK(census_take(&self->before, self->gmem, 0, NR_PAGES));
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		range = (struct kvm_pre_fault_memory){ .gpa = rows[i].gpa, .size = rows[i].size };
+		snprintf(text, sizeof(text), "KVM_PRE_FAULT_MEMORY %s", rows[i].name);
+		suite_check_rc(_metadata, __FILE__, __LINE__, text,
+			       RC(ioctl(self->vcpu, KVM_PRE_FAULT_MEMORY, &range)), -rows[i].want);
+		EXPECT_EQ(rows[i].gpa, range.gpa);
+		EXPECT_EQ(rows[i].size, range.size);
+	}
+	EXPECT_ERR(EFAULT, RC(ioctl(self->vcpu, KVM_PRE_FAULT_MEMORY, NULL)));
+	EXPECT_UNTOUCHED(self->before, 0, NR_PAGES);
+
+	/* What can be done of a range is done, and told. */
+	range = (struct kvm_pre_fault_memory){ .gpa = GUEST_GPA, .size = BYTES + PAGE_BYTES };
+	EXPECT_OK(RC(ioctl(self->vcpu, KVM_PRE_FAULT_MEMORY, &range)));
+	EXPECT_EQ(GUEST_GPA + BYTES, range.gpa);
+	EXPECT_EQ(PAGE_BYTES, range.size);
+	EXPECT_HELD(self->gmem, 0, NR_PAGES, 0, 0);
+	EXPECT_OK(td_pages(self->td, 0, TD_OP_WRITE, GUEST_GPA, NR_PAGES, PATTERN, 0));
+	EXPECT_LIFE();
+}
+
+TEST_F(td_regions, of_pre_fault_are_backed_by_a_guest_memfd)
+{
+	struct kvm_pre_fault_memory range = { .gpa = FREE_GPA, .size = PAGE_BYTES };
+
+	ASSERT_OK(finish(self));
+	ASSERT_OK(set_slot(self, FREE_SLOT, 0, FREE_GPA, BYTES, -1));
+	ASSERT_OK(td_set_private(self->td, FREE_GPA, NR_PAGES, true));
+	EXPECT_ERR(EFAULT, RC(ioctl(self->vcpu, KVM_PRE_FAULT_MEMORY, &range)));
+	EXPECT_EQ(FREE_GPA, range.gpa);
+	ASSERT_OK(td_set_private(self->td, FREE_GPA, NR_PAGES, false));
+	EXPECT_OK(RC(ioctl(self->vcpu, KVM_PRE_FAULT_MEMORY, &range)));
+
+	ASSERT_OK(gmem_allocate(self->gmem, 0, 1));
+	close(self->gmem);
+	self->gmem = -1;
+	range = (struct kvm_pre_fault_memory){ .gpa = GUEST_GPA, .size = PAGE_BYTES };
+	EXPECT_ERR(EFAULT, RC(ioctl(self->vcpu, KVM_PRE_FAULT_MEMORY, &range)));
+	EXPECT_LIFE();
+}
+
+/*
+ * Memory slots
+ */
+
+TEST_F(td_regions, of_a_slot_are_addresses_without_the_shared_bit)
+{
+	EXPECT_ERR(EINVAL, set_slot(self, FREE_SLOT, 0, SHARED_BIT, PAGE_BYTES, -1));
+	EXPECT_ERR(EINVAL, set_slot(self, FREE_SLOT, 0, SHARED_BIT | FREE_GPA, BYTES, -1));
+	EXPECT_ERR(EINVAL, set_slot(self, FREE_SLOT, 0, LAST_PRIVATE, 2 * PAGE_BYTES, -1));
+	EXPECT_ERR(EINVAL, set_slot(self, FREE_SLOT, 0, 1ull << 52, PAGE_BYTES, -1));
+	if (!too_narrow(self)) {
+		EXPECT_OK(set_slot(self, FREE_SLOT, 0, LAST_PRIVATE, PAGE_BYTES, -1));
+		EXPECT_OK(set_slot(self, FREE_SLOT, 0, 0, 0, -1));
+	}
+	ASSERT_OK(finish(self));
+	EXPECT_LIFE();
+}
+
+SUITE(.needs = NEED_ROOT | NEED_KVM | NEED_GMEM | NEED_REFCOUNT, .seconds = 60, .serial = true)
