@@ -159,21 +159,32 @@ int td_capabilities(int vm_fd, struct kvm_tdx_capabilities **out)
 	return rc;
 }
 
+/* The same for all TDs, and KVM takes longer to tell than to make a vCPU. */
+static struct {
+	pthread_mutex_t lock;
+	bool known;
+	struct kvm_cpuid2 head;
+	struct kvm_cpuid_entry2 entries[MAX_CPUID];
+} supported = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
 static int supported_cpuid(const struct td *td, struct kvm_cpuid2 **out)
 {
-	struct kvm_cpuid2 *cpuid;
-	int rc;
+	const size_t bytes = sizeof(supported.head) + sizeof(supported.entries);
+	int rc = 0;
 
-	cpuid = calloc(1, sizeof(*cpuid) + MAX_CPUID * sizeof(*cpuid->entries));
-	if (!cpuid)
-		return -ENOMEM;
-	cpuid->nent = MAX_CPUID;
-	if (ioctl(td->kvm, KVM_GET_SUPPORTED_CPUID, cpuid)) {
-		rc = -errno;
-		free(cpuid);
-		return rc;
+	pthread_mutex_lock(&supported.lock);
+	if (!supported.known) {
+		supported.head.nent = MAX_CPUID;
+		rc = ioctl(td->kvm, KVM_GET_SUPPORTED_CPUID, &supported.head) ? -errno : 0;
+		supported.known = !rc;
 	}
-	*out = cpuid;
+	pthread_mutex_unlock(&supported.lock);
+	if (rc)
+		return rc;
+	*out = malloc(bytes);
+	if (!*out)
+		return -ENOMEM;
+	memcpy(*out, &supported.head, bytes);
 	return 0;
 }
 
