@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The world is mended after each round, or made anew where a role leaves a TD that
+ * cannot be mended.  Every other round begins with pages that are mapped.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "census.h"
+#include "gmem.h"
+#include "meter.h"
+#include "td_race.h"
+
+#define EVERY		4		/* rounds between two looks at who holds pages */
+#define BIT(n)		(1u << (n))
+
+/* What @role may give where others take @taken. */
+static void allow(char *buf, size_t len, enum td_stage stage, const struct td_role *role,
+		  unsigned int taken)
+{
+	size_t used = snprintf(buf, len, "%s", role->alone[stage]);
+	unsigned int i;
+
+	for (i = 0; i < TD_NR_THINGS && used < len; i++)
+		if (taken & BIT(i) && role->without[i])
+			used += snprintf(buf + used, len - used, " %s", role->without[i]);
+}
+
+struct hold {
+	const struct td_race *race;
+	const struct td_role *roles[TD_RACE_ROLES];
+	unsigned int nr;
+	struct race *r;
+	bool absent, spends;
+	struct td_world world;
+	struct census *before[2];	/* what the files had before the round; may be NULL */
+};
+
+/* A look at who holds pages is taken around every fourth round, which is one with pages. */
+static bool is_looked_at(const struct hold *h)
+{
+	return race_round(h->r) % EVERY == EVERY - 1;
+}
+
+static int look_before(struct hold *h)
+{
+	unsigned int i;
+	int rc = 0;
+
+	for (i = 0; i < 2 && !rc; i++)
+		if (h->world.used[i])
+			rc = census_take(&h->before[i], h->world.gmem[i], 0, TD_WORLD_PAGES);
+	return rc;
+}
+
+/* Nobody holds the pages that have left their file, nor those that are made to. */
+static int look_after(struct hold *h, struct finding *f)
+{
+	struct td_world *w = &h->world;
+	unsigned int i;
+	int rc = 0;
+
+	for (i = 0; i < 2; i++) {
+		if (!rc && w->gmem[i] >= 0)
+			rc = gmem_punch(w->gmem[i], 0, TD_WORLD_PAGES);
+		if (!rc && h->before[i])
+			rc = census_check_freed(h->before[i], 0, TD_WORLD_PAGES, f);
+		census_free(h->before[i]);
+		h->before[i] = NULL;
+	}
+	return rc;
+}
+
+/* A finding about this round. */
+static int find(const struct hold *h, struct finding *f, const char *what, int rc,
+		const char *more)
+{
+	char text[160] = "";
+	size_t used = 0;
+	unsigned int i;
+
+	for (i = 0; i < h->nr && used < sizeof(text); i++)
+		used += snprintf(text + used, sizeof(text) - used, "%s%s: %s", i ? ", " : "",
+				 h->roles[i]->race.name,
+				 strerrorname_np(-race_outcome(h->r, i)));
+	finding_set(f, what, "after round %u (%s) %s%s%s", race_round(h->r), text, more,
+		    rc ? ": " : "", rc ? strerrorname_np(-rc) : "");
+	return 1;
+}
+
+/* A vCPU that had to stop goes on where user space has mended what it stopped at. */
+static int go_on(struct hold *h)
+{
+	struct td_mailbox order;
+	unsigned int i;
+	int rc = 0;
+
+	for (i = 0; i < h->nr && !rc; i++)
+		if (race_outcome(h->r, i) == -EFAULT && h->roles[i]->runs)
+			rc = td_resume(h->world.td, td_world_vcpu(&h->world, i), &order);
+	return rc;
+}
+
+static int before_round(struct hold *h, struct finding *f)
+{
+	struct td_world *w = &h->world;
+	int rc = 0;
+
+	if (!w->td)
+		rc = td_world_make(w);
+	w->pattern = 0xace0000000000000 + ((__u64)race_round(h->r) << 16);
+	rc = rc ?: td_world_fill(w, race_round(h->r) % 2 && !h->absent);
+	if (!rc && h->race->before)
+		rc = h->race->before(w);
+	if (!rc && is_looked_at(h))
+		rc = look_before(h);
+	if (rc)
+		finding_set(f, "world", "%s x %s: no world for round %u: %s", h->roles[0]->race.name,
+			    h->roles[1]->race.name, race_round(h->r), strerrorname_np(-rc));
+	return rc;
+}
+
+/* Whether it died of what the race allows. */
+static bool has_died(const struct hold *h)
+{
+	unsigned int i;
+
+	for (i = 0; i < h->nr; i++)
+		if (h->race->may_die && race_outcome(h->r, i) == -EIO)
+			return true;
+	return false;
+}
+
+static int after_round(struct hold *h, struct finding *f)
+{
+	const bool died = has_died(h);
+	struct td_world *w = &h->world;
+	int outcome[TD_RACE_ROLES];
+	char why[160] = "";
+	unsigned int i;
+	int rc;
+
+	for (i = 0; i < h->nr; i++)
+		outcome[i] = race_outcome(h->r, i);
+	if (td_world_is_dead(w) != died)
+		return find(h, f, "alive", 0, died ? "the VM lives" : "the VM is dead");
+	rc = h->race->after ? h->race->after(w, outcome, why, sizeof(why)) : 0;
+	if (rc)
+		return find(h, f, "after", rc, why);
+	if (h->spends || died) {
+		td_world_drop(w);
+	} else {
+		rc = td_world_mend(w);
+		if (!rc && !w->lacks)
+			rc = go_on(h);
+		if (rc)
+			return find(h, f, "mend", rc, "the TD cannot go on");
+	}
+	return is_looked_at(h) ? look_after(h, f) : 0;
+}
+
+static int hold(struct hold *h, struct finding *f)
+{
+	int rc = 0;
+
+	while (!rc && race_next(h->r)) {
+		rc = before_round(h, f) ?: race_go(h->r, &h->world);
+		if (rc == -ETIMEDOUT)
+			break;
+		/* A wrong outcome explains whatever is wrong behind it. */
+		if (!rc && race_check(h->r, f) <= 0)
+			rc = after_round(h, f);
+	}
+	return rc && rc != -ETIMEDOUT ? rc : race_check(h->r, f);
+}
+
+static int find_roles(struct hold *h, struct finding *f)
+{
+	const struct td_race *race = h->race;
+	unsigned int i, j;
+
+	for (i = 0; i < TD_RACE_ROLES && (race->roles[i] || race->own[i]); i++) {
+		h->roles[i] = race->own[i] ?: td_role(race->roles[i]);
+		if (!h->roles[i]) {
+			finding_set(f, "role", "there is no role %s", race->roles[i]);
+			return -EINVAL;
+		}
+		for (j = 0; j < i; j++) {
+			if (td_race_can(race->stage, h->roles[i], h->roles[j]))
+				continue;
+			finding_set(f, "role", "%s and %s cannot race while a TD is %s",
+				    h->roles[j]->race.name, h->roles[i]->race.name,
+				    td_stage_name(race->stage));
+			return -EINVAL;
+		}
+	}
+	h->nr = i;
+	return 0;
+}
+
+/* Which world they need, and what may come of them. */
+static void prepare(struct hold *h, struct race_role *roles, char (*allowed)[80])
+{
+	struct td_world *w = &h->world;
+	unsigned int i, j, others;
+
+	w->stage = h->race->stage;
+	w->own = h->race->world;
+	w->used[0] = true;
+	w->payload = w->stage == TD_RUNNING;
+	for (i = 0; i < h->nr; i++) {
+		const struct td_role *role = h->roles[i];
+
+		w->lacks |= role->lacks & role->takes;
+		w->taken |= role->takes;
+		w->raw |= !!(role->lacks & BIT(TD_NO_VCPU));
+		w->used[1] |= strstr(role->race.name, "_other") != NULL;
+		w->payload |= role->payload;
+		h->absent |= role->absent;
+		/* Refused, it leaves the TD as it was. */
+		h->spends |= role->spends && !strcmp(role->alone[w->stage], "0");
+
+		for (j = 0, others = 0; j < h->nr; j++)
+			others |= j == i ? 0 : h->roles[j]->takes;
+		allow(allowed[i], sizeof(*allowed), w->stage, role, others);
+		roles[i] = role->race;
+		roles[i].allowed = allowed[i];
+	}
+}
+
+int td_race(const struct td_race *race, struct finding *f)
+{
+	struct hold h = { .race = race };
+	char allowed[TD_RACE_ROLES][80];
+	struct race_role roles[TD_RACE_ROLES];
+	struct race_plan plan = {
+		.allowed = race->allowed,
+		.rounds = race->rounds,
+		.seconds = race->seconds,
+	};
+	struct meter meter;
+	unsigned int rounds, i;
+	int rc;
+
+	rc = find_roles(&h, f);
+	if (rc)
+		return rc;
+	prepare(&h, roles, allowed);
+	plan.nr = h.nr;
+	if (!plan.rounds && h.spends)
+		plan.rounds = race_lives();
+	for (i = 0; i < h.nr; i++)
+		plan.roles[i] = &roles[i];
+	rc = meter_read(&meter) ?: td_world_begin(&h.world, race->no_ve) ?: race_start(&h.r, &plan);
+	if (rc) {
+		finding_set(f, "world", "%s x %s cannot start: %s", roles[0].name, roles[1].name,
+			    strerrorname_np(-rc));
+		return rc;
+	}
+	rc = hold(&h, f);
+	rounds = race_round(h.r);
+	if (!race_end(h.r))
+		return rc;
+	td_world_end(&h.world);
+	return rc ?: meter_check_back(&meter, METER_HKIDS, 0, f) ?:
+	       meter_check_back(&meter, METER_LOST, 64 + rounds / 2, f);
+}
