@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Any two things that user space can do to a TD at the same time end as they would one
+ * after the other, in every stage of the TD's life: each with an answer that follows
+ * from what the other one takes away, none with a dead VM, a page or a keyid lost, or a
+ * line in the kernel log.
+ *
+ * There is a case for each stage and role, and it races the role with itself and with
+ * all that come behind it in lib/td_race.c's table; so each pair is in one case.  What
+ * one pair has to do with a bug that happened is in the other td_race files, with more
+ * rounds.
+ *
+ * Claims: C8, R21
+ */
+#include "emulator.h"
+#include "suite.h"
+#include "td_race.h"
+
+#define LESS	8	/* rounds of a pair, emulated: one of so many, as there are so many pairs */
+#define SECONDS		10	/* of a pair, at most */
+
+FIXTURE(td_race) {};
+
+FIXTURE_VARIANT(td_race) {
+	enum td_stage stage;
+	const struct td_role *role;
+};
+
+/* A variant for each role in each stage that it makes sense in. */
+static void __attribute__((constructor)) make_variants(void)
+{
+	static FIXTURE_VARIANT(td_race) values[TD_NR_STAGES * 64];
+	static struct __fixture_variant_metadata variants[TD_NR_STAGES * 64];
+	const struct td_role *role;
+	enum td_stage stage;
+	unsigned int nr = 0;
+	char *name;
+
+	for (stage = 0; stage < TD_NR_STAGES; stage++) {
+		for (role = td_roles; role->race.name; role++) {
+			if (!role->alone[stage])
+				continue;
+			if (nr == ARRAY_SIZE(values) ||
+			    asprintf(&name, "tdx_%s_%s", td_stage_name(stage), role->race.name) < 0)
+				abort();
+			values[nr] = (FIXTURE_VARIANT(td_race)){ .stage = stage, .role = role };
+			variants[nr] = (struct __fixture_variant_metadata){
+				.name = name,
+				.data = &values[nr],
+			};
+			__register_fixture_variant(&_td_race_fixture_object, &variants[nr++]);
+		}
+	}
+}
+
+FIXTURE_SETUP(td_race)
+{
+	REQUIRE(need_join(guest_why_not(GUEST_TDX), race_why_not(), NEED_END));
+}
+
+FIXTURE_TEARDOWN(td_race)
+{
+}
+
+TEST_F(td_race, ends_as_if_one_had_come_first)
+{
+	const unsigned int less = emulator_why_not() ? 1 : LESS;
+	const struct td_role *other;
+
+	for (other = variant->role; other->race.name; other++) {
+		if (!td_race_can(variant->stage, variant->role, other))
+			continue;
+		EXPECT_TD_RACE(.stage = variant->stage, .own = { variant->role, other },
+			       .rounds = (race_rounds() + less - 1) / less, .seconds = SECONDS);
+	}
+}
+
+SUITE(.needs = NEED_ROOT | NEED_KVM | NEED_GMEM | NEED_REFCOUNT, .seconds = 600, .serial = true)
