@@ -15,7 +15,6 @@
 #include "emulator.h"
 #include "folio_proc.h"
 #include "gmem.h"
-#include "pinned.h"
 #include "suite.h"
 #include "td.h"
 
@@ -140,7 +139,7 @@ FIXTURE_SETUP(td_conversion)
 	if (FIRST) {
 		EXPECT_ABSENT(self->fd, 0, FIRST);
 	}
-	EXPECT_HELD(self->fd, FIRST, NR, 0, pinned_extra(self->g));
+	EXPECT_HELD(self->fd, FIRST, NR, 0, 0);
 	if (END < NR_PAGES) {
 		EXPECT_ABSENT(self->fd, END, NR_PAGES - END);
 	}
@@ -208,7 +207,7 @@ static void convert(struct __test_metadata *_metadata, FIXTURE_DATA(td_conversio
 	EXPECT_OK(guest_verify_unmapped(self->g, FIRST, NR, PRIVATE_DATA));
 	ASSERT_OK(guest_touch(self->g, FIRST, NR, PRIVATE_DATA));
 	EXPECT_IN_PLACE(self->before, 0, NR_PAGES);
-	EXPECT_HELD(self->fd, LOW, HIGH - LOW, 0, pinned_extra(self->g));
+	EXPECT_HELD(self->fd, LOW, HIGH - LOW, 0, 0);
 	EXPECT_OK(module_agrees(self->g, self->before, FIRST, NR, true));
 	EXPECT_NEIGHBOURS();
 	EXPECT_EQ(HOST_DATA + FIRST, *word(self->g, FIRST));
@@ -238,7 +237,7 @@ TEST_F(td_conversion, by_the_guest_is_of_these_pages)
 	struct census *new;							\
 										\
 	EXPECT_OK(guest_verify_zero(self->g, FIRST, NR));			\
-	EXPECT_HELD(self->fd, FIRST, NR, 0, pinned_extra(self->g));				\
+	EXPECT_HELD(self->fd, FIRST, NR, 0, 0);				\
 	ASSERT_OK(census_take(&new, self->fd, FIRST, NR));			\
 	EXPECT_OK(module_agrees(self->g, new, FIRST, NR, true));		\
 	census_free(new);							\

@@ -12,7 +12,6 @@
 
 #include "emulator.h"
 #include "gmem.h"
-#include "pinned.h"
 #include "poison.h"
 #include "suite.h"
 #include "td.h"
@@ -151,7 +150,7 @@ FIXTURE_TEARDOWN(td_initial)
 	end(self);
 }
 
-#define EXPECT_MAPPED(first, nr)	EXPECT_HELD(self->fd, first, nr, 0, pinned_refs())
+#define EXPECT_MAPPED(first, nr)	EXPECT_HELD(self->fd, first, nr, 0, 0)
 #define EXPECT_SOURCE_KEPT()		EXPECT_HELD_BEHIND(self->source, NR_PAGES, self->held)
 
 #define GPA(page) (GUEST_GPA + (page) * PAGE_BYTES)

@@ -153,7 +153,7 @@ TEST_F(td_layout, is_what_it_was_made)
 				break;
 			case PENDING:
 			case ACCEPTED:
-				EXPECT_HELD(self->fd, first, nr, 0, pinned_extra(self->g));
+				EXPECT_HELD(self->fd, first, nr, 0, 0);
 				break;
 			default:
 				EXPECT_HELD(self->fd, first, nr, 0, 0);
@@ -211,7 +211,7 @@ TEST_F(td_layout, is_all_private_by_one_conversion)
 				EXPECT_OK(guest_verify_zero(self->g, first, nr));
 			}
 		}
-		EXPECT_HELD(self->fd, 0, NR_PAGES, 0, pinned_extra(self->g));
+		EXPECT_HELD(self->fd, 0, NR_PAGES, 0, 0);
 	}
 }
 
@@ -296,7 +296,7 @@ static __u64 behind(__u64 page)
 
 #define EXPECT_STATE(page, held) do {					\
 	if (held) {							\
-		EXPECT_HELD(self->fd, behind(page), 1, 0, pinned_extra(self->g));	\
+		EXPECT_HELD(self->fd, behind(page), 1, 0, 0);	\
 	} else {							\
 		EXPECT_ABSENT(self->fd, behind(page), 1);		\
 	}								\
@@ -402,7 +402,7 @@ static void touch_taken(struct __test_metadata *_metadata, FIXTURE_DATA(td_layou
 		EXPECT_ERR(EIO, td_pages(td, 0, TD_OP_NONE, 0, 0, 0, 0));
 	}
 	/* KVM has mapped a page there, whatever the guest made of it. */
-	EXPECT_HELD(self->fd, 0, 2 * page, 0, pinned_extra(self->g));
+	EXPECT_HELD(self->fd, 0, 2 * page, 0, 0);
 }
 
 static int punch_one(struct guest *g, __u64 page)

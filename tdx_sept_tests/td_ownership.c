@@ -16,7 +16,6 @@
 
 #include "gmem.h"
 #include "peer.h"
-#include "pinned.h"
 #include "suite.h"
 #include "td.h"
 #include "trend.h"
@@ -248,7 +247,7 @@ static void check_alive(struct __test_metadata *_metadata, FIXTURE_DATA(td_owner
 	if (has_file) {
 		ASSERT_OK(show(self));
 		EXPECT_IN_PLACE(self->before, 0, NR_PAGES);
-		EXPECT_HELD(self->gmem, 0, NR, 0, pinned_refs());
+		EXPECT_HELD(self->gmem, 0, NR, 0, 0);
 		EXPECT_ABSENT(self->gmem, NR, NR_PAGES - NR);
 		if (self->fd < 0)
 			close(self->gmem);
