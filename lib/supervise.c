@@ -240,12 +240,16 @@ static int end_leftovers(pid_t pgid, bool *immortal)
 {
 	struct timespec start;
 	int nr = 0, left;
+	pid_t child;
 
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	*immortal = false;
 	for (;;) {
-		while (waitpid(-1, NULL, WNOHANG) > 0)
+		while ((child = waitpid(-1, NULL, WNOHANG)) > 0)
 			;
+		/* Without a child there is no descendant: no need to read all of /proc. */
+		if (child < 0)
+			return nr;
 		left = each_process(pgid, getpid(), kill_one);
 		if (!left)
 			return nr;
