@@ -277,7 +277,8 @@ read_suite() {
 	fi
 	for platform in host emulated hardware; do
 		types+=([$platform.run]=globs+ [$platform.skip]=globs+
-			[$platform.rounds]=count:1000000 [$platform.limits]=count:1000)
+			[$platform.rounds]=count:1000000 [$platform.rounds_of]=rounds_of+
+			[$platform.limits]=count:1000)
 	done
 	config_read "$dir/$name" in_suite place types
 	config_need "$dir/$name" in_suite {host,emulated,hardware}.run
@@ -297,7 +298,13 @@ suite_arguments() {
 			selection+=("--$key" "$glob")
 		done
 	done
-	[[ $rounds != suite ]] || rounds=${in_suite[$platform.rounds]-0}
+	if [[ $rounds == suite ]]; then
+		rounds=${in_suite[$platform.rounds]-0}
+		read -r -a words <<<"${in_suite[$platform.rounds_of]-}"
+		for glob in "${words[@]}"; do
+			selection+=(--rounds-of "$glob")
+		done
+	fi
 	selection+=(--rounds "$rounds" --limits "${in_suite[$platform.limits]-1}")
 }
 

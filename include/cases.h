@@ -57,6 +57,9 @@ struct globs {
 	unsigned int nr;
 };
 
+/* Whether one of @globs matches no case at all; then @why names it, and the nearest. */
+bool cases_vain(const struct cases *cases, const struct globs *globs, char *why, size_t why_len);
+
 /**
  * cases_select() - keep the cases that are asked for
  * @cases:   the cases; the others are removed

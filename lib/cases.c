@@ -282,19 +282,23 @@ static void nearest(const struct cases *cases, const char *glob, char *best)
 	}
 }
 
-/* One of @globs that no case has a name for, or NULL. */
-static const char *vain(const struct cases *cases, const struct globs *globs)
+bool cases_vain(const struct cases *cases, const struct globs *globs, char *why, size_t why_len)
 {
+	char best[NAME_MAX_LEN + 1];
 	unsigned int i, g;
 
 	for (g = 0; g < globs->nr; g++) {
 		for (i = 0; i < cases->nr; i++)
 			if (cases_match(cases->list[i].address, globs->list[g]))
 				break;
-		if (i == cases->nr)
-			return globs->list[g];
+		if (i < cases->nr)
+			continue;
+		nearest(cases, globs->list[g], best);
+		snprintf(why, why_len, "no case matches \"%s\"; the nearest is \"%s\"",
+			 globs->list[g], best);
+		return true;
 	}
-	return NULL;
+	return false;
 }
 
 static bool any_matches(const struct globs *globs, const char *address)
@@ -310,16 +314,10 @@ static bool any_matches(const struct globs *globs, const char *address)
 int cases_select(struct cases *cases, const struct globs *globs, const struct globs *but,
 		 const char *vm_type, char *why, size_t why_len)
 {
-	const char *glob = vain(cases, globs) ?: vain(cases, but);
-	char best[NAME_MAX_LEN + 1];
 	unsigned int i, kept = 0;
 
-	if (glob) {
-		nearest(cases, glob, best);
-		snprintf(why, why_len, "no case matches \"%s\"; the nearest is \"%s\"",
-			 glob, best);
+	if (cases_vain(cases, globs, why, why_len) || cases_vain(cases, but, why, why_len))
 		return -EINVAL;
-	}
 	for (i = 0; i < cases->nr; i++) {
 		struct test_case *c = &cases->list[i];
 		bool keep = !globs->nr || any_matches(globs, c->address);

@@ -57,6 +57,10 @@ config_value() {
 		config_count "$value" 1000000 && return
 		REPLY="'suite', or a number from 1 to 1000000"
 		return 1 ;;
+	rounds_of)
+		[[ $value =~ ^[]A-Za-z0-9_.*?!^[-]+=[1-9][0-9]{0,5}$ ]] && return
+		REPLY="a pattern of tests' addresses, '=' and a number, such as td_race*=100"
+		return 1 ;;
 	globs)
 		[[ $value =~ ^[]A-Za-z0-9_.*?!^[-]+(\ +[]A-Za-z0-9_.*?!^[-]+)*$ ]] && return
 		REPLY="patterns of tests' addresses, separated by spaces"

@@ -65,6 +65,7 @@ class Case:
         self.verdict = "ERROR"
         self.reason = "was in flight when the run ended"
         self.schedule = start.get("schedule_seed")
+        self.rounds = start.get("rounds")
         self.known = None
         self.seconds = 0.0
         self.ended = False
@@ -156,9 +157,9 @@ def machine(run, case):
     return words
 
 
-def options(told):
+def options(told, case):
     """Those of the run that a replay needs."""
-    words = f' --rounds {told["rounds"]}' if told["rounds"] else ""
+    words = f" --rounds {case.rounds}" if case.rounds else ""
     if told["expect_pin"] != "auto":
         words += f' --expect-pin {told["expect_pin"]}'
     return words
@@ -204,7 +205,7 @@ def junit(folder, file, append):
             if case.verdict != "SKIP":
                 told = findings.get((case.address, case.seed), [])
                 again = f"again: ./run.sh --seed {case.seed}{machine(run, case)}" \
-                        f"{options(run.head['options'])} {case.address}"
+                        f"{options(run.head['options'], case)} {case.address}"
                 result.text = printable("\n".join([*told, again]))
     try:
         ET.ElementTree(root).write(file, encoding="utf-8", xml_declaration=True)

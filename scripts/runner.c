@@ -136,17 +136,18 @@ enum {
 	OPT_TIMEOUT, OPT_SETTLE, OPT_JOBS, OPT_JSON, OPT_JUNIT, OPT_REPORT, OPT_LIST,
 	OPT_COMMIT, OPT_COMMAND_LINE, OPT_LINUX_ORIGIN, OPT_EXPLORE, OPT_ENVIRONMENT,
 	OPT_JUNIT_APPEND, OPT_ERRATA, OPT_SUITE, OPT_RUN, OPT_SKIP, OPT_ROUNDS, OPT_LIMITS,
-	OPT_EXPECT_PIN,
+	OPT_EXPECT_PIN, OPT_ROUNDS_OF,
 };
 
 static const struct argp_option options[] = {
 	{ "bin-dir", OPT_BIN_DIR, "DIR", 0, "The tests are in DIR/tests (default: this program's folder)", 0 },
 	{ "results", OPT_RESULTS, "DIR", 0, "Where the run's folder is made (default: results)", 0 },
 	{ "platform", OPT_PLATFORM, "NAME", 0, "host, emulated or hardware (default: what this is)", 0 },
-	{ "suite", OPT_SUITE, "NAME", 0, "What to record as the name of what the next four options say", 0 },
+	{ "suite", OPT_SUITE, "NAME", 0, "What to record as the name of what the next five options say", 0 },
 	{ "run", OPT_RUN, "GLOB", 0, "Run these cases; may be repeated", 0 },
 	{ "skip", OPT_SKIP, "GLOB", 0, "But not these; may be repeated", 0 },
 	{ "rounds", OPT_ROUNDS, "N", 0, "How often cases do what they repeat (default: 0, each test's own)", 0 },
+	{ "rounds-of", OPT_ROUNDS_OF, "GLOB=N", 0, "And how often these; may be repeated, the last that matches counts", 0 },
 	{ "limits", OPT_LIMITS, "N", 0, "Multiply the tests' own time limits (default: 1)", 0 },
 	{ "vm-type", OPT_VM_TYPE, "TYPE", 0, "Only cases for default, sw_protected or tdx", 0 },
 	{ "repeat", OPT_REPEAT, "N|until-fail", 0, "Run everything N times, or until a case does not pass", 0 },
@@ -206,6 +207,18 @@ static void add_glob(struct globs *globs, char *glob)
 	globs->list[globs->nr++] = glob;
 }
 
+static void add_rounds_of(char *arg)
+{
+	char *number = strchr(arg, '=');
+
+	if (!number)
+		die(EXIT_USAGE, "--rounds-of must be GLOB=N, not \"%s\"", arg);
+	*number++ = '\0';
+	add_glob(&opt.rounds_of, arg);
+	opt.rounds_of_nr = need(realloc(opt.rounds_of_nr, opt.rounds_of.nr * sizeof(*opt.rounds_of_nr)));
+	opt.rounds_of_nr[opt.rounds_of.nr - 1] = parse_number("--rounds-of", number, 10, 1, 1000000000);
+}
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
 	switch (key) {
@@ -239,6 +252,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_ROUNDS:
 		opt.rounds = parse_number("--rounds", arg, 10, 0, 1000000000);
+		break;
+	case OPT_ROUNDS_OF:
+		add_rounds_of(arg);
 		break;
 	case OPT_LIMITS:
 		opt.limits = parse_number("--limits", arg, 10, 1, 1000);
@@ -786,6 +802,17 @@ static unsigned int backstop_ms(void)
 	return text && *text ? strtoul(text, NULL, 10) : BACKSTOP_MS;
 }
 
+/* How often a case does what it repeats; 0: as often as it likes. */
+static unsigned int rounds_of(const char *address)
+{
+	unsigned int i, rounds = opt.rounds;
+
+	for (i = 0; i < opt.rounds_of.nr; i++)
+		if (cases_match(address, opt.rounds_of.list[i]))
+			rounds = opt.rounds_of_nr[i];
+	return rounds;
+}
+
 /* A case, or what runs it in a machine of its own. */
 static int job_exec(struct job *j, int output, int verdict)
 {
@@ -831,6 +858,10 @@ static int job_fork(struct job *j)
 	setenv("SEPT_RESULTS", run.files[j->c->file].dir, 1);
 	setenv("SEPT_SEED", hex(j->seed), 1);
 	setenv("SEPT_VERDICT_FD", "3", 1);
+	if (j->rounds)
+		set_number("SEPT_ROUNDS", j->rounds);
+	else
+		unsetenv("SEPT_ROUNDS");
 	rc = job_exec(j, output, verdict);
 	close(output);
 	close(verdict);
@@ -1099,6 +1130,7 @@ static void job_start(struct job *j, struct test_case *c, unsigned long long n)
 	j->repeat = n / run.cases.nr + 1;
 	j->seed = case_seed(c, j->repeat);
 	j->schedule_seed = schedule_seed(j->repeat);
+	j->rounds = rounds_of(c->address);
 	j->output = j->verdict = -1;
 	clock_gettime(CLOCK_MONOTONIC, &j->start);
 
@@ -1108,6 +1140,8 @@ static void job_start(struct job *j, struct test_case *c, unsigned long long n)
 			      "platform", opt.platform, "time", utc_now()));
 	if (run.emulated)
 		json_object_set_new(need(line), "schedule_seed", json_string(hex(j->schedule_seed)));
+	if (j->rounds)
+		json_object_set_new(line, "rounds", json_integer(j->rounds));
 	check_results(results_log_json(&run.log, line));
 	/* If this case takes the machine down, it must be known which it was. */
 	check_results(results_log_sync(&run.log));
@@ -1376,6 +1410,8 @@ static void find_cases(void)
 		die(EXIT_ENVIRONMENT, "%s", why);
 	if (opt.errata && errata_read(&run.errata, opt.errata, &run.cases, why, sizeof(why)))
 		die(EXIT_USAGE, "%s", why);
+	if (cases_vain(&run.cases, &opt.rounds_of, why, sizeof(why)))
+		die(EXIT_USAGE, "rounds%s%s: %s", opt.suite ? " of suite " : "", opt.suite ?: "", why);
 	named = opt.named.nr;
 	rc = cases_select(&run.cases, named ? &opt.named : &opt.run, named ? &none : &opt.skip,
 			  opt.vm_type, why, sizeof(why));
@@ -1434,10 +1470,6 @@ static void run_begin(void)
 		set_number("SEPT_TIMEOUT", opt.timeout);
 	else
 		unsetenv("SEPT_TIMEOUT");
-	if (opt.rounds)
-		set_number("SEPT_ROUNDS", opt.rounds);
-	else
-		unsetenv("SEPT_ROUNDS");
 	set_number("SEPT_SETTLE_MS", opt.settle_ms);
 }
 

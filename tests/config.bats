@@ -103,6 +103,8 @@ show() {
 	fails_with 2 "$suite:7: run = a;b: want patterns" show
 	emulated 'run = *' 'rounds = 0'
 	fails_with 2 "$suite:7: rounds = 0: want a number from 1" show
+	emulated 'run = *' 'rounds_of = a=1' 'rounds_of = a 1'
+	fails_with 2 "$suite:8: rounds_of = a 1: want a pattern" show
 	emulated 'run = *' 'rounds = 1' 'rounds = 2'
 	fails_with 2 "$suite:8: 'rounds' is already set at $suite:7" show
 	emulated 'run = *' '[emulate]'

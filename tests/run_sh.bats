@@ -98,16 +98,16 @@ untouched() {
 }
 
 @test "a suite says for each platform what is run, and how often; names choose in its stead" {
-	printf '[host]\nrun = a* b.*\nrun = c\nskip = a.x\nrounds = 7\n[hardware]\nrun = *\n[emulated]\nrun = *.tdx\nlimits = 3\n' \
+	printf '[host]\nrun = a* b.*\nrun = c\nskip = a.x\nrounds = 7\nrounds_of = a*=8\nrounds_of = b.*=9\n[hardware]\nrun = *\n[emulated]\nrun = *.tdx\nlimits = 3\n' \
 		>"$clone/configs/suites/own"
 	run without_tdx "$run_sh" --suite own
 	echo "$output"
-	[[ ${output%%--platform$'\n'emulated*} == *--suite$'\n'own$'\n'--run$'\n''a*'$'\n'--run$'\n''b.*'$'\n'--run$'\n'c$'\n'--skip$'\n'a.x$'\n'--rounds$'\n'7$'\n'--limits$'\n'1$'\n'* ]]
+	[[ ${output%%--platform$'\n'emulated*} == *--suite$'\n'own$'\n'--run$'\n''a*'$'\n'--run$'\n''b.*'$'\n'--run$'\n'c$'\n'--skip$'\n'a.x$'\n'--rounds-of$'\n''a*=8'$'\n'--rounds-of$'\n''b.*=9'$'\n'--rounds$'\n'7$'\n'--limits$'\n'1$'\n'* ]]
 	[[ ${output#*--platform$'\n'emulated} == *--suite$'\n'own$'\n'--run$'\n''*.tdx'$'\n'--rounds$'\n'0$'\n'--limits$'\n'3$'\n'* ]]
 	run "$run_sh" --platform host --suite own 'x*'
-	[[ $output == *--suite$'\n'own$'\n'--rounds$'\n'7$'\n'* && $output == *--$'\n''x*' ]]
+	[[ $output == *--suite$'\n'own$'\n'--rounds-of$'\n'*--rounds$'\n'7$'\n'* && $output == *--$'\n''x*' ]]
 	SEPT_ROUNDS=4 run "$run_sh" --platform host --suite own
-	[[ $output == *--rounds$'\n'4$'\n'* ]]
+	[[ $output == *--rounds$'\n'4$'\n'* && $output != *--rounds-of* ]]
 	SEPT_SUITE=own run "$run_sh" --platform host --rounds 5
 	[[ $output == *--suite$'\n'own$'\n'*--rounds$'\n'5$'\n'* ]]
 	run "$run_sh" --platform host

@@ -467,12 +467,17 @@ row() {	# ID CASES REASON KERNELS [MORE]
 	[[ $output == a.w.rounds ]]
 	status 0 runner a.w.rounds
 	SEPT_ROUNDS=3 status 0 runner a.w.rounds
+	status 0 runner --rounds 8 --rounds-of 'a.*=9' --rounds-of a.v=10 a.w.rounds
+	grep -q '"event":"start".*"rounds":9' "$results/latest/cases.jsonl"
+	valid
 	SEPT_ROUNDS=0 status 0 runner a.w.rounds
-	[[ $(tr '\n' ' ' <"$FAKE_NOTES") == "rounds 12 rounds own rounds 3 rounds own " ]]
+	[[ $(tr '\n' ' ' <"$FAKE_NOTES") == "rounds 12 rounds own rounds 3 rounds 9 rounds own " ]]
 	status 2 runner --suite own --run a --skip 'c.*'
 	says 'runner: suite own: no case matches "c.*"; the nearest is '
 	status 2 runner --suite own --run d
 	says 'runner: suite own: no case matches "d"'
+	status 2 runner --suite own --rounds-of d=3
+	says 'runner: rounds of suite own: no case matches "d"'
 	status 4 runner --run a --skip a
 	says "no case is left to run"
 	fake a v.hang:1 v.fail

@@ -28,7 +28,8 @@
 struct runner_options {
 	const char *bin_dir, *results, *platform, *vm_type, *junit, *report;
 	const char *commit, *command_line, *linux_origin, *errata, *suite, *expect_pin;
-	struct globs named, run, skip;
+	struct globs named, run, skip, rounds_of;
+	unsigned int *rounds_of_nr;
 	unsigned int rounds, limits, timeout, settle_ms, jobs;
 	unsigned long long repeat, seed;
 	bool until_fail, seed_given, json, list, explore, environment, junit_append;
@@ -49,6 +50,7 @@ struct job {
 	struct keeper *keeper;		/* NULL: this place is free */
 	struct test_case *c;
 	unsigned long long n, repeat, seed, schedule_seed;
+	unsigned int rounds;		/* 0: its own */
 	int output, verdict;		/* read ends; -1 once closed */
 	char *record, *tap;		/* what came through them */
 	size_t record_len, tap_len, output_len, line_len;
@@ -74,6 +76,7 @@ struct grief {
 	char *reason;
 	const struct erratum *known;
 	unsigned long long times, seed, schedule_seed;
+	unsigned int rounds;
 	struct grief *next;
 };
 

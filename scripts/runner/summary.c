@@ -111,6 +111,7 @@ void add_grief(const struct job *j, const struct outcome *o)
 	(*at)->known = o->known;
 	(*at)->seed = j->seed;
 	(*at)->schedule_seed = j->schedule_seed;
+	(*at)->rounds = j->rounds;
 	(*at)->times = 1;
 }
 
@@ -120,8 +121,8 @@ static void print_again(const struct grief *g, FILE *to)
 	fprintf(to, "        again: ./run.sh --seed %s", hex(g->seed));
 	if (run.emulated)
 		emulated_print_options(&opt.machine, g->schedule_seed, to);
-	if (opt.rounds)
-		fprintf(to, " --rounds %u", opt.rounds);
+	if (g->rounds)
+		fprintf(to, " --rounds %u", g->rounds);
 	if (strcmp(opt.expect_pin, "auto"))
 		fprintf(to, " --expect-pin %s", opt.expect_pin);
 	if (opt.timeout)
