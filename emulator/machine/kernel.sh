@@ -3,6 +3,7 @@
 # stdout.
 #
 #	kernel.sh [--config NAME]... [--patch FILE]... [--source FILE]
+#	kernel.sh ... --copy DIR FILE...
 #
 # The kernel is the one of configs/linux-source, of another file of package pins
 # (--source), or of KSRC=/path/to/linux, which is copied and never written to.  Its
@@ -12,6 +13,8 @@
 # In the folder are vmlinux (with all symbols), vmlinux.boot (without what only a
 # debugger wants), System.map, config, and origin, which tells where it comes from.
 # Sources and objects are kept, so that a patch costs what it makes anew.
+#
+# --copy builds nothing, but copies files of the sources, without any patch, to DIR.
 
 set -euo pipefail
 
@@ -318,17 +321,21 @@ build() {
 
 main() {
 	local source_file='' source_name='' source_hash='' deb='' pahole='' compiler work dir tmp name
+	local copy=''
 	local folder=${SEPT_CONFIGS:-$root/configs}/kernel
-	local -a configs=(base) patches=() fragments=()
+	local -a configs=(base) patches=() fragments=() files=()
 
 	while (( $# )); do
 		case $1 in
-		--config | --patch | --source)
+		--config | --patch | --source | --copy)
 			(( $# > 1 )) || die 2 "$1 wants a value" ;;&
 		--config)	configs+=("$2") ;;
 		--patch)	patches+=("$(realpath -- "$2")") ;;
 		--source)	source_file=$2 ;;
-		*)		die 2 "unknown argument '$1' (known: --config NAME, --patch FILE, --source FILE)" ;;
+		--copy)		copy=$(realpath -- "$2")
+				files=("${@:3}")
+				break ;;
+		*)		die 2 "unknown argument '$1' (known: --config NAME, --patch FILE, --source FILE, --copy DIR FILE...)" ;;
 		esac
 		shift 2
 	done
@@ -353,6 +360,15 @@ main() {
 		cat "${fragments[@]}" "${patches[@]}"; } | sha256sum)
 	dir=$cache_dir/kernel/vmlinux-${dir:0:16}
 	work=$cache_dir/kernel/work-$work
+	if [[ -n $copy ]]; then
+		patches=()
+		cache_open kernel "$room"
+		prepare_work
+		(cd "$work/src" && cp --parents -- "${files[@]}" "$copy") ||
+			die 3 "cannot copy from $source_name to $copy$(step_why "$copy")"
+		printf '%s\n' "$copy"
+		return
+	fi
 	if ! cache_whole "$dir"; then
 		cache_open kernel "$room"
 		cache_whole "$dir" || build
