@@ -4,6 +4,8 @@
 # make check      test this project's own code
 # make bench      measure it, side by side
 # make claims     RESULTS=... write docs/claims.md, with the verdicts of these runs
+# make mutants    run the suite against kernels that are wrong on purpose, and write
+#                 docs/mutants.md; MUTANT=GLOB for some of them
 # make install    DIR=... a folder that the kernel's run_kselftest.sh can run
 #
 # O=     where objects and binaries go (default: build)
@@ -18,7 +20,7 @@ CLANG	?= clang
 OBJCOPY	?= objcopy
 BPFTOOL	?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
 
-ifneq ($(filter-out check claims clean help,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out check claims clean help mutants,$(or $(MAKECMDGOALS),all)),)
 ifndef LINUX
 LINUX	:= $(shell scripts/deps.sh && scripts/linux.sh)
 ifeq ($(LINUX),)
@@ -213,6 +215,9 @@ claims:
 	scripts/claims.py table $(RESULTS) >docs/claims.md.new
 	mv docs/claims.md.new docs/claims.md
 
+mutants:
+	tests/mutants.sh $(if $(MUTANT),'$(MUTANT)',--doc docs/mutants.md)
+
 install: all
 	scripts/install.sh '$(LINUX)' '$(O)/bin/tests' '$(DIR)'
 
@@ -220,9 +225,9 @@ clean:
 	rm -rf $(O)
 
 help:
-	@sed -n '3,14s/^# \{0,1\}//p' Makefile
+	@sed -n '3,16s/^# \{0,1\}//p' Makefile
 
-.PHONY: all units bench check claims clean help inputs install FORCE
+.PHONY: all units bench check claims mutants clean help inputs install FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 

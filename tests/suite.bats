@@ -1,6 +1,8 @@
 # The whole suite, through the front door, on this host: green as it is, and red
 # wherever it asserts references once the readings are faked.
 
+load faked
+
 setup_file() {
 	root=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
 	export root
@@ -12,17 +14,6 @@ setup() {
 	cd "$root" || return
 }
 
-# verdicts DIR VERDICT: addresses of the cases of the run in DIR that ended so.
-verdicts() {
-	python3 - "$1" "$2" <<-'PY'
-		import json, pathlib, sys
-		for line in open(pathlib.Path(sys.argv[1]) / "latest" / "cases.jsonl"):
-		    case = json.loads(line)
-		    if case.get("event") == "end" and case["verdict"] == sys.argv[2]:
-		        print(case["case"])
-	PY
-}
-
 @test "suite: the host's kernel is found in order, and the results are valid" {
 	results=$BATS_FILE_TMPDIR/green
 	run ./run.sh --platform host --results "$results" --junit "$results.xml"
@@ -31,20 +22,6 @@ verdicts() {
 	[ "$(verdicts "$results" PASS | wc -l)" -ge 60 ]
 	python3 scripts/report.py validate "$results/latest"
 	python3 -c 'import sys, xml.etree.ElementTree as e; e.parse(sys.argv[1])' "$results.xml"
-}
-
-# unexpected: of the addresses on stdin, those that tests/faked.green does not list.
-unexpected() {
-	local address glob listed
-
-	while read -r address; do
-		listed=
-		while read -r glob _; do
-			# shellcheck disable=SC2053 # a glob is meant to be one
-			[[ $glob == \#* || $address != $glob ]] || listed=1
-		done <tests/faked.green
-		[[ -n $listed ]] || printf '%s\n' "$address"
-	done
 }
 
 @test "suite: with every reading off by one, no reference assertion stays green" {

@@ -1,0 +1,300 @@
+#!/bin/bash
+# Runs the suite against kernels that are wrong on purpose, and writes down who notices.
+#
+# Usage: tests/mutants.sh [OPTION...] [GLOB...]      (make mutants MUTANT=GLOB)
+#
+#   --whole             all cases of TDs, not just those that the patches name
+#   --sanitizer MODE    off, warn or both (default: both, one after the other)
+#   --apart             a kernel for each mutant, not one for all
+#   --again             run also what has its line already
+#   --results DIR       where lines and runs go (default: results/mutants)
+#   --doc FILE          write the table of all mutants there
+#
+# GLOBs are names of tests/mutants/*.patch.  One kernel has them all and is told in each
+# case which to be (scripts/mutants_together.py); it is built and booted once.  First it
+# has to be green as none of them, as what is red there proves nothing.  A mutant that
+# was run with the same patch, cases, tests and emulator is not run again, so after an
+# interruption the same command goes on.
+#
+# Exit status: 0 if each mutant is caught, or its header says why it is not; 1 if not,
+# or one could not be built; 2 usage; 3 the infrastructure; 130, 143 interrupted.
+
+set -euo pipefail
+
+root=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
+# shellcheck source=scripts/step.sh
+. "$root/scripts/step.sh"
+
+# What every mutant meets, besides the cases that its header names.
+common=(
+	td_memory.tdx.that_is_accepted_is_freed_by_a_punch
+	td_memory.tdx.goes_before_its_td
+	td_life.tdx.can_end_in_any_order
+)
+
+seed=0x5eed
+case_seconds=60		# of the machine's time
+run_seconds=300		# of this host's, after which no other case of a mutant begins
+whole_seconds=3600
+
+parse() {
+	local parsed
+
+	parsed=$(getopt -n mutants -o '' -l whole,again,apart,sanitizer:,results:,doc: -- "$@") || exit 2
+	eval "set -- $parsed"	# getopt's own quoting; there is no other way to read it
+	while [[ $1 != -- ]]; do
+		case $1 in
+		--whole)	whole=1 run_seconds=$whole_seconds ;;
+		--again)	again=1 ;;
+		--apart)	apart=1 ;;
+		--results)	results=$(realpath -m -- "$2"); shift ;;
+		--doc)		doc=$2; shift ;;
+		--sanitizer)
+			case $2 in
+			both)		modes=(off warn) ;;
+			off | warn)	modes=("$2") ;;
+			*)		die 2 "--sanitizer=$2: want off, warn or both" ;;
+			esac
+			shift ;;
+		esac
+		shift
+	done
+	shift
+	globs=("$@")
+}
+
+name_of() {
+	REPLY=${1##*/}
+	REPLY=${REPLY%.patch}
+}
+
+# Sets patches: those whose names match.
+choose() {
+	local glob file found
+
+	for glob in "${globs[@]:-*}"; do
+		found=
+		for file in "$root"/tests/mutants/*.patch; do
+			name_of "$file"
+			# shellcheck disable=SC2053 # a glob is meant to be one
+			[[ $REPLY == $glob ]] || continue
+			found=1
+			[[ " ${patches[*]} " == *" $file "* ]] || patches+=("$file")
+		done
+		[[ -n $found ]] || die 2 "no mutant is named $glob"
+	done
+	"$root/scripts/mutants.py" tests "${patches[@]}" >/dev/null || exit
+}
+
+# Sets what the machine is made of, but for its kernel, and addresses.
+prepare() {
+	local tree
+
+	step_call "$root/scripts/deps.sh" --machine || exit
+	step_call "$root/scripts/linux.sh" || exit
+	tree=$REPLY
+	step_call "$root/scripts/build.sh" "$tree" || exit
+	bin=$REPLY
+	step_call "$root/emulator/bochs/build.sh" || exit
+	bochs=$REPLY
+	step_call "$root/emulator/machine/tools.sh" || exit
+	tools=$REPLY
+	step_call "$root/emulator/machine/initramfs.sh" --bin "$bin" --agent "$tools/agent" || exit
+	initramfs=$REPLY
+	mapfile -t addresses < <("$bin/runner" --bin-dir "$bin" --vm-type tdx --list)
+	(( ${#addresses[@]} )) || die 3 "there are no cases of TDs"
+}
+
+# cases_of PATCH...: sets cases, the addresses that they name and that exist.
+cases_of() {
+	local address glob
+	local -a named=("${common[@]}")
+
+	cases=()
+	if (( whole )); then
+		cases=("${addresses[@]}")
+		return
+	fi
+	mapfile -t -O "${#named[@]}" named < <("$root/scripts/mutants.py" tests "$@")
+	for address in "${addresses[@]}"; do
+		for glob in "${named[@]}"; do
+			# As the runner does: the file, file.variant or the whole address.
+			# shellcheck disable=SC2053 # a glob is meant to be one
+			if [[ $address == $glob || ${address%.*} == $glob || ${address%%.*} == $glob ]]; then
+				cases+=("$address")
+				break
+			fi
+		done
+	done
+}
+
+# key_of PATCH MODE: sets key of a run of cases, which changes with whatever may change
+# the outcome.
+key_of() {
+	local address
+	local -A files=()
+
+	for address in "${cases[@]}"; do
+		files["$bin/tests/${address%%.*}"]=1
+	done
+	key=$({ cat ${1:+"$1"} "$root/configs/kernel/base.config" "$root/configs/linux-source"
+		declare -p cases seed case_seconds run_seconds
+		echo "$2 $bochs $tools"
+		sha256sum "${!files[@]}"; } | sha256sum)
+	key=${key:0:16}
+}
+
+# look_what_to_do PATCH: sets cases, and todo to the modes in which it is to be run.
+look_what_to_do() {
+	local mode key
+
+	cases_of "$1"
+	todo=()
+	for mode in "${modes[@]}"; do
+		key_of "$1" "$mode"
+		(( ! again )) && "$root/scripts/mutants.py" find "$lines" "$key" || todo+=("$mode")
+	done
+}
+
+our_commit() {
+	# The clone may belong to somebody else than root.
+	git -c safe.directory="$root" -C "$root" describe --always --dirty 2>/dev/null || echo unknown
+}
+
+# record PATCH MODE ARGUMENT...: a line; of no PATCH, for the control
+record() {
+	local patch=$1 mode=$2 key
+
+	shift 2
+	key_of "$patch" "$mode"
+	(( ! whole )) || set -- --whole "$@"
+	[[ -z $patch ]] || set -- --patch "$patch" "$@"
+	"$root/scripts/mutants.py" record "$lines" --key "$key" --sanitizer "$mode" \
+		--commit "$(our_commit)" "$@"
+}
+
+# run PATCH NUMBER: in the machine that runs, in the modes of todo
+run() {
+	local patch=$1 number=$2 name=none folder mode
+
+	if [[ -n $patch ]]; then
+		name_of "$patch"
+		name=$REPLY
+	fi
+	for mode in "${todo[@]}"; do
+		folder=$results/$name-$mode
+		rm -rf -- "$folder"
+		"$root/scripts/mutants.py" run "$folder" --machine "$tools/machine" --dir "$dir" \
+			--linux "$linux" --number "$number" --sanitizer "$mode" --seed "$seed" \
+			--seconds "$case_seconds" --limit "$run_seconds" -- "${cases[@]}"
+		record "$patch" "$mode" --run "$folder"
+	done
+}
+
+# build [PATCH]: sets kernel and linux.  Return: whether it could be built.
+build() {
+	step_call "$root/emulator/machine/kernel.sh" ${1:+--patch "$1"} 2>"$results/said" || return
+	kernel=$REPLY
+	linux=$(sed -n 's/^linux = //p' "$kernel/origin")
+}
+
+# boot: sets dir.  Return: whether it came up.
+boot() {
+	dir=$(mktemp -d)
+	step_tmp+=("$dir")
+	"$tools/machine" start --dir "$dir" --owner $$ --bochs "$bochs/bochs" \
+		--kernel "$kernel/vmlinux.boot" --initramfs "$initramfs" --rom "$tools/rom.bin" \
+		--boot-image "$tools/boot_image" --msrs "$tools/msrs.def" --tdx sanitizer=warn \
+		--tdx "vmlinux=$kernel/vmlinux" >"$results/said" 2>&1
+}
+
+halt() {
+	"$tools/machine" stop --dir "$dir" >"$results/said" 2>&1 || :	# it may have died
+}
+
+# run_alone PATCH: with a kernel of its own.
+run_alone() {
+	local mode verdict=not-built
+
+	if build "$1"; then
+		if boot; then
+			run "$1" 0
+			halt
+			return
+		fi
+		verdict=not-booted
+	fi
+	for mode in "${todo[@]}"; do
+		record "$1" "$mode" --"$verdict" "$results/said"
+	done
+}
+
+# Sets number: what to tell the kernel of all mutants, by name; "-" if one cannot be one
+# of them.  All, not just those that are waiting, so that the kernel is the same for
+# whoever asks.  Return: whether it could be built.
+build_together() {
+	local sources=$results/sources n name
+	local -a files all=("$root"/tests/mutants/*.patch)
+
+	mapfile -t files < <("$root/scripts/mutants_together.py" files "${all[@]}")
+	rm -rf -- "$sources"
+	mkdir "$sources"
+	step_call "$root/emulator/machine/kernel.sh" --copy "$sources" "${files[@]}" || exit
+	"$root/scripts/mutants_together.py" patch "$sources" "$results/together.patch" \
+		"${all[@]}" >"$results/numbers" && build "$results/together.patch" || return
+	while read -r n name; do
+		number[$name]=$n
+	done <"$results/numbers"
+}
+
+main() {
+	local whole=0 again=0 apart=0 results=$root/results/mutants doc=''
+	local lines bin bochs tools initramfs kernel linux dir patch rc=0
+	local -a modes=(off warn) globs=() patches=() addresses=() cases=() todo=() waiting=()
+	local -A number=()
+
+	parse "$@"
+	choose
+	lines=$results/mutants.jsonl
+	mkdir -p "$results"
+	step_init
+	prepare
+
+	for patch in "${patches[@]}"; do
+		look_what_to_do "$patch"
+		(( ${#todo[@]} == 0 )) || waiting+=("$patch")
+	done
+	if (( ${#waiting[@]} )); then
+		if (( ! apart )) && ! build_together; then
+			say "there is no kernel of all mutants: $(tail -n 1 "$results/said"); each gets its own"
+			apart=1
+		fi
+		(( ! apart )) || build || die 3 "the kernel cannot be built; see $results/said"
+		boot || die 3 "the machine does not boot: $(tail -n 1 "$results/said")"
+		cases_of "${waiting[@]}"
+		todo=("${modes[@]}")
+		run '' 0
+		for patch in "${waiting[@]}"; do
+			name_of "$patch"
+			[[ ${number[$REPLY]--} != - ]] || continue
+			look_what_to_do "$patch"
+			run "$patch" "${number[$REPLY]}"
+		done
+		halt
+		for patch in "${waiting[@]}"; do
+			name_of "$patch"
+			[[ ${number[$REPLY]--} == - ]] || continue
+			look_what_to_do "$patch"
+			run_alone "$patch"
+		done
+	fi
+
+	"$root/scripts/mutants.py" verdict "$lines" "${patches[@]}" || rc=$?
+	if [[ -n $doc ]]; then
+		"$root/scripts/mutants.py" table "$lines" "$root"/tests/mutants/*.patch >"$doc.new"
+		mv -- "$doc.new" "$doc"
+	fi
+	return "$rc"
+}
+
+main "$@"
