@@ -13,7 +13,6 @@
 #include <sys/mman.h>
 
 #include "gmem.h"
-#include "pinned.h"
 #include "suite.h"
 #include "td.h"
 

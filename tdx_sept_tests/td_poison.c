@@ -20,7 +20,6 @@
 #include "emulator.h"
 #include "folio_proc.h"
 #include "gmem.h"
-#include "pinned.h"
 #include "poison.h"
 #include "suite.h"
 #include "td.h"
