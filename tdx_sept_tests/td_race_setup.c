@@ -102,6 +102,17 @@ RACE(initialises_a_vcpu_while_the_file_is_closed, "init_vcpu", "close_gmem", "0 
 RACE(initialises_a_vcpu_while_memory_becomes_shared, "init_vcpu", "to_shared", "0 0")
 
 /*
+ * What only a vCPU's own lock keeps apart: it must not be in use on two CPUs
+ */
+
+/* Claims: B12, B17 */
+RACE(lets_memory_be_measured_while_the_vcpu_is_asked, "measure_memory", "get_cpuid", "0 0")
+/* Claims: B17 */
+RACE(initialises_a_vcpu_while_it_is_asked, "init_vcpu_0", "get_cpuid", "0 0")
+/* Claims: B16 */
+RACE(is_sealed_while_a_vcpu_is_asked, "finalize", "get_cpuid", "0 0, 0 EINVAL")
+
+/*
  * The end of it
  */
 
