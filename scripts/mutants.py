@@ -176,9 +176,9 @@ def invariant_of(case, findings):
     return ""
 
 
-def judge(folder, named, known):
-    """What a run says of its kernel, as fields of a line.  A case of @known is red
-    without any mutant, and proves nothing."""
+def judge(folder, named, green):
+    """What a run says of its kernel, as fields of a line.  A case counts only if it is
+    one of @green, those that the kernel without a mutant passes; None for that one."""
     head = json.load(open(os.path.join(folder, "run.json"), encoding="utf-8"))
     ended = read_lines(os.path.join(folder, "cases.jsonl"))
     cases = [line for line in ended if line["verdict"] != "SKIP"]
@@ -187,19 +187,26 @@ def judge(folder, named, known):
     red, own = [], []
     for case in cases:
         case["findings"] = findings_of(folder, case["case"])
+        if green is not None and case["case"] not in green:
+            continue
         for line in case["findings"]:
             if line["where"] == "sanitizer":
                 reports.setdefault(line["invariant"], case)
-        if case["verdict"] in ("FAIL", "ERROR") and case["case"] not in known:
+        if case["verdict"] in ("FAIL", "ERROR"):
             red.append(case)
             # The sanitizer's reports come last, so a reason of its own is another's.
             if not case["findings"] or case["findings"][0]["where"] != "sanitizer":
                 own.append(case)
     fields = {"linux": head["kernel"], "cases": len(cases), "red": [c["case"] for c in red],
               "not_run": len(head["selected"]) - len(ended), "rules": sorted(reports)}
+    if green is None:
+        fields["green"] = [c["case"] for c in cases if c["verdict"] in ("PASS", "KNOWN")]
     # What the patch names is a better witness than what happens to come first.
     own.sort(key=lambda case: (not matches(case["case"], named), case["n"]))
-    fields["verdict"] = "caught" if own else "survived"
+    if not own and fields["not_run"]:
+        fields.update(verdict="error", reason=f'time ran out for {fields["not_run"]} cases')
+    else:
+        fields["verdict"] = "caught" if own else "survived"
     if own:
         fields.update(case=own[0]["case"], reason=own[0]["reason"],
                       invariant=invariant_of(own[0], own[0]["findings"]),
@@ -226,16 +233,16 @@ def record(args):
     line = {"mutant": patch.name if patch else CONTROL, "sanitizer": args.sanitizer,
             "key": args.key, "whole": args.whole, "commit": args.commit,
             "time": now()}
-    known = latest(args.file).get((CONTROL, args.sanitizer), {}).get("red", []) if patch else []
+    control = latest(args.file).get((CONTROL, args.sanitizer), {}) if patch else {}
     if args.not_built:
         line.update(verdict="error", reason=last_line(args.not_built))
     elif args.not_booted:
         line.update(verdict="caught", case="", invariant="boot",
                     reason=last_line(args.not_booted))
     else:
-        line.update(judge(args.run, patch.tests if patch else [], known))
+        line.update(judge(args.run, patch.tests if patch else [], control.get("green")))
         if not line["cases"]:
-            line.update(verdict="error", reason="no case could be run")
+            line.update(verdict="error", reason="no case was run")
     with open(args.file, "a", encoding="utf-8") as out:
         out.write(json.dumps(line) + "\n")
     print(in_short(line))
@@ -374,7 +381,7 @@ def main():
     command.add_argument("--sanitizer", choices=MODES, required=True)
     command.add_argument("--seed", default="0")
     command.add_argument("--seconds", type=int, default=60, help="limit of a case")
-    command.add_argument("--limit", type=int, default=300,
+    command.add_argument("--limit", type=int, default=150,
                          help="after so many of this host no other case begins")
     command.add_argument("case", nargs="+")
     command = commands.add_parser("record")

@@ -34,8 +34,8 @@ common=(
 
 seed=0x5eed
 case_seconds=60		# of the machine's time
-run_seconds=300		# of this host's, after which no other case of a mutant begins
-whole_seconds=3600
+run_seconds=150		# of this host's, after which no other case of a mutant begins
+whole_seconds=3600	# the same, of all cases, or of those that all mutants name
 
 parse() {
 	local parsed
@@ -105,24 +105,32 @@ prepare() {
 	(( ${#addresses[@]} )) || die 3 "there are no cases of TDs"
 }
 
-# cases_of PATCH...: sets cases, the addresses that they name and that exist.
+# Whether ADDRESS matches GLOB, as the runner has it: by file, file.variant or in whole.
+address_matches() {
+	local address=$1 glob=$2
+
+	# shellcheck disable=SC2053 # a glob is meant to be one
+	[[ $address == $glob || ${address%.*} == $glob || ${address%%.*} == $glob ]]
+}
+
+# cases_of PATCH...: sets cases, the addresses that they name and that exist, and behind
+# them the common ones.
 cases_of() {
 	local address glob
-	local -a named=("${common[@]}")
+	local -a named
+	local -A have=()
 
 	cases=()
 	if (( whole )); then
 		cases=("${addresses[@]}")
 		return
 	fi
-	mapfile -t -O "${#named[@]}" named < <("$root/scripts/mutants.py" tests "$@")
-	for address in "${addresses[@]}"; do
-		for glob in "${named[@]}"; do
-			# As the runner does: the file, file.variant or the whole address.
-			# shellcheck disable=SC2053 # a glob is meant to be one
-			if [[ $address == $glob || ${address%.*} == $glob || ${address%%.*} == $glob ]]; then
+	mapfile -t named < <("$root/scripts/mutants.py" tests "$@")
+	for glob in "${named[@]}" "${common[@]}"; do
+		for address in "${addresses[@]}"; do
+			if [[ ! -v have[$address] ]] && address_matches "$address" "$glob"; then
 				cases+=("$address")
-				break
+				have[$address]=1
 			fi
 		done
 	done
@@ -175,18 +183,18 @@ record() {
 
 # run PATCH NUMBER: in the machine that runs, in the modes of todo
 run() {
-	local patch=$1 number=$2 name=none folder mode
+	local patch=$1 number=$2 name=none folder mode limit=$whole_seconds
 
 	if [[ -n $patch ]]; then
 		name_of "$patch"
-		name=$REPLY
+		name=$REPLY limit=$run_seconds
 	fi
 	for mode in "${todo[@]}"; do
 		folder=$results/$name-$mode
 		rm -rf -- "$folder"
 		"$root/scripts/mutants.py" run "$folder" --machine "$tools/machine" --dir "$dir" \
 			--linux "$linux" --number "$number" --sanitizer "$mode" --seed "$seed" \
-			--seconds "$case_seconds" --limit "$run_seconds" -- "${cases[@]}"
+			--seconds "$case_seconds" --limit "$limit" -- "${cases[@]}"
 		record "$patch" "$mode" --run "$folder"
 	done
 }
