@@ -184,7 +184,7 @@ static void print_control(FILE *to)
 {
 	bool pins = run.control.mapped > run.control.unmapped;
 
-	fprintf(to, "this kernel holds pages mapped in the S-EPT: %s (control page: %u references mapped, %u unmapped)%s\n",
+	fprintf(to, "this kernel holds pages mapped in the S-EPT: %s (references of a control page: %u mapped, %u unmapped)%s\n",
 		pins ? "yes" : "no", run.control.mapped, run.control.unmapped,
 		!strcmp(opt.expect_pin, pins ? "0" : "1") ? "; --expect-pin says otherwise" : "");
 }
