@@ -287,6 +287,18 @@ TEST_F(census_test, names_a_reference_too_few)
 	unsetenv("SEPT_FAKE_REFS");
 }
 
+/* A new page is in a batch of the CPU, whose reference would make up for it. */
+TEST_F(census_test, sees_one_too_few_in_spite_of_an_lru_batch)
+{
+	ASSERT_OK(gmem_punch(self->fd, 0, 1));
+	ASSERT_OK(gmem_allocate(self->fd, 0, 1));
+	setenv("SEPT_FAKE_REFS", "-1", 1);
+	ASSERT_EQ(1, census_check_held(self->fd, 0, 1, 0, 0, &self->f));
+	ASSERT_EQ(0, self->f.pages[0].refs);
+	unsetenv("SEPT_FAKE_REFS");
+	EXPECT_HELD(self->fd, 0, 1, 0, 0);
+}
+
 TEST_F(census_test, refuses_what_it_cannot_answer)
 {
 	struct census *c;
