@@ -150,7 +150,7 @@ Survives: nothing else can see it.'
 	# One kernel for all.
 	[ "$(grep -c build "$clone/calls")" -eq 1 ]
 	[ "$(outcome none off)" = "survived None None 0/2" ]
-	# The case that it names, not the one that comes first.
+	# The case that it names, not the one that they all meet.
 	[ "$(outcome red off)" = "caught a.tdx.named freed 2/2" ]
 	[ "$(outcome seen off)" = "survived None None 0/2" ]
 	[ "$(outcome seen warn)" = "survived None None 2/2 host-read" ]
@@ -207,6 +207,16 @@ Survives: nothing else can see it.'
 	echo "$output"
 	[[ $status -eq 1 && $output == *"without a mutant, sanitizer off: a.c:1: so"* ]]
 	[ "$(outcome quiet off)" = "survived None None 0/2" ]
+}
+
+@test "a mutant that takes too long has not survived" {
+	fake
+	mutant quiet green
+	sed -i 's/^run_seconds=[0-9]*/run_seconds=-1/' "$clone/tests/mutants.sh"
+	run "$clone/tests/mutants.sh"
+	echo "$output"
+	[[ $status -eq 1 && $output == *"quiet: no case was run"* ]]
+	[[ $(outcome quiet off) == error* ]]
 }
 
 @test "what is done is not done again, unless something of it has changed" {
