@@ -14,7 +14,7 @@ root=$(cd "$here/../.." && pwd)
 # shellcheck source=scripts/cache.sh
 . "$root/scripts/cache.sh"
 
-limit=120	# emulated seconds for a test
+limit=45	# emulated seconds for a test, as kselftest has it
 
 # Sets REPLY to what a script of ours prints.
 need() {
