@@ -14,7 +14,8 @@ setup() {
 	cache=$XDG_CACHE_HOME/tdx-sept-tests
 	clone=$BATS_TEST_TMPDIR/clone
 	tree=$BATS_TEST_TMPDIR/tree
-	mkdir -p "$tree/usr/include" "$clone"/{lib,include,scripts,tdx_sept_tests}
+	mkdir -p "$tree/usr/include" "$clone"/{lib,include,scripts,tdx_sept_tests,emulator/tdx_module}
+	touch "$clone"/emulator/tdx_module/{status.c,internal.h,tdx_module.h}
 	cp "$root"/scripts/*.sh "$clone/scripts/"
 	echo one >"$clone/tdx_sept_tests/one.c"
 	echo runner >"$clone/scripts/runner.c"

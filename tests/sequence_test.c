@@ -158,7 +158,7 @@ TEST_F(sequence_test, misses_each_step_of_a_page)
 	size_t at;
 
 	for (i = 0; i < ARRAY_SIZE(fates); i++) {
-		for (at = 2; at < 12; at++) {
+		for (at = 2; at < 11; at++) {
 			life_of_a_page(self, fates[i]);
 			drop(self, at);
 			EXPECT_EQ(1, pages(self, fates[i], &f));
