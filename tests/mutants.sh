@@ -33,7 +33,7 @@ common=(
 )
 
 seed=0x5eed
-case_seconds=20		# of the machine's time
+case_seconds=60		# of the machine's time
 run_seconds=150		# of this host's, after which no other case of a mutant begins
 whole_seconds=3600	# the same, of all cases, or of those that all mutants name
 
