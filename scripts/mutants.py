@@ -3,6 +3,7 @@
 """What became of kernels that are wrong on purpose (tests/mutants.sh).
 
   mutants.py tests PATCH...              what their headers name under "Test:"
+  mutants.py rounds PATCH                what its header has under "Rounds:", if anything
   mutants.py find FILE KEY               whether FILE has an outcome with that key
   mutants.py run FOLDER ... -- CASE...   run cases in a machine that has been started
   mutants.py record FILE --key K ...     judge that, and add a line to FILE
@@ -47,7 +48,7 @@ class Patch:
         self.title, *lines = header.splitlines()
         fields, current = {}, None
         for line in lines:
-            found = re.match(r"(Bug class|Test|Rule|Survives): *(.*)", line)
+            found = re.match(r"(Bug class|Test|Rounds|Rule|Survives): *(.*)", line)
             if found:
                 current = found[1]
                 fields[current] = found[2]
@@ -60,6 +61,7 @@ class Patch:
                 raise Unreadable(f'{path} has no "{wanted}:" in its header')
         self.bug, self.tests = fields["Bug class"], fields["Test"].split()
         self.rule, self.survives = fields.get("Rule"), fields.get("Survives")
+        self.rounds = fields.get("Rounds", "")
 
 
 def read_lines(path):
@@ -123,6 +125,8 @@ def run_case(args, address, folder):
     # A kernel without a mutant must hold nothing, whatever is seen of one with.
     env = dict(os.environ, SEPT_SEED=hex(seed), SEPT_TIMEOUT=str(args.seconds),
                SEPT_SETTLE_MS="2000", SEPT_EXPECT_PIN="0", SEPT_VERDICT_FD=str(writer))
+    if args.rounds:
+        env["SEPT_ROUNDS"] = args.rounds
     with open(os.path.join(folder, "tap"), "ab") as tap:
         try:
             # It ends by itself, but for an emulator that stands still.
@@ -184,7 +188,7 @@ def judge(folder, named, green):
     cases = [line for line in ended if line["verdict"] != "SKIP"]
     started = when(head["started"])
     reports = {}
-    red, own = [], []
+    red, own, broken = [], [], []
     for case in cases:
         case["findings"] = findings_of(folder, case["case"])
         if green is not None and case["case"] not in green:
@@ -192,7 +196,10 @@ def judge(folder, named, green):
         for line in case["findings"]:
             if line["where"] == "sanitizer":
                 reports.setdefault(line["invariant"], case)
-        if case["verdict"] in ("FAIL", "ERROR"):
+        # An ERROR says something of the infrastructure, and nothing of the kernel.
+        if case["verdict"] == "ERROR":
+            broken.append(case)
+        elif case["verdict"] == "FAIL":
             red.append(case)
             # The sanitizer's reports come last, so a reason of its own is another's.
             if not case["findings"] or case["findings"][0]["where"] != "sanitizer":
@@ -203,7 +210,9 @@ def judge(folder, named, green):
         fields["green"] = [c["case"] for c in cases if c["verdict"] in ("PASS", "KNOWN")]
     # What the patch names is a better witness than what happens to come first.
     own.sort(key=lambda case: (not matches(case["case"], named), case["n"]))
-    if not own and fields["not_run"]:
+    if not own and broken:
+        fields.update(verdict="error", reason=f'{broken[0]["case"]}: {broken[0]["reason"]}')
+    elif not own and fields["not_run"]:
         fields.update(verdict="error", reason=f'time ran out for {fields["not_run"]} cases')
     else:
         fields["verdict"] = "caught" if own else "survived"
@@ -233,14 +242,20 @@ def record(args):
     line = {"mutant": patch.name if patch else CONTROL, "sanitizer": args.sanitizer,
             "key": args.key, "whole": args.whole, "commit": args.commit,
             "time": now()}
-    control = latest(args.file).get((CONTROL, args.sanitizer), {}) if patch else {}
+    green = None
+    if args.control:
+        green = judge(args.control, [], None)["green"]
+    elif patch:
+        green = latest(args.file).get((CONTROL, args.sanitizer), {}).get("green")
+        if green is None:
+            raise Unreadable(f"{args.file} does not tell which cases are green without a mutant")
     if args.not_built:
         line.update(verdict="error", reason=last_line(args.not_built))
     elif args.not_booted:
         line.update(verdict="caught", case="", invariant="boot",
                     reason=last_line(args.not_booted))
     else:
-        line.update(judge(args.run, patch.tests if patch else [], control.get("green")))
+        line.update(judge(args.run, patch.tests if patch else [], green))
         if not line["cases"]:
             line.update(verdict="error", reason="no case was run")
     with open(args.file, "a", encoding="utf-8") as out:
@@ -331,6 +346,8 @@ def table(args):
     reported = sum(bool(line.get("rules")) for line in warn)
     either = sum(lines.get((patch.name, "off"), {}).get("verdict") == "caught" or
                  bool(lines.get((patch.name, "warn"), {}).get("rules")) for patch in patches)
+    controls = [lines[CONTROL, mode] for mode in MODES if (CONTROL, mode) in lines]
+    never = sorted({case for line in controls for case in line.get("red", [])})
     print(f"""# Mutant kernels
 
 <!-- Generated by scripts/mutants.py from what "make mutants" found; do not edit. -->
@@ -338,7 +355,7 @@ def table(args):
 Kernels that are wrong on purpose, and who notices. Each is
 [a small patch](../tests/mutants/README.md) on Linux {ran[-1]["linux"]}; the suite runs against it
 in the emulated machine, once without the machine's sanitizer, as hardware has none, and
-once with it. A case counts only if it is green without the patch.
+once with it. A case counts only if it is green without the patch, in the same kernel{"; none was red there" if not never else "; red there were " + ", ".join(f"`{case}`" for case in never)}.
 
 | of {len(patches)} mutants | caught |
 |---|---|
@@ -369,6 +386,8 @@ def main():
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("tests")
     command.add_argument("patch", nargs="+")
+    command = commands.add_parser("rounds")
+    command.add_argument("patch")
     command = commands.add_parser("find")
     command.add_argument("file")
     command.add_argument("key")
@@ -379,6 +398,7 @@ def main():
     command.add_argument("--linux", required=True, help="version of its kernel")
     command.add_argument("--number", type=int, default=0, help="which mutant it is to be")
     command.add_argument("--sanitizer", choices=MODES, required=True)
+    command.add_argument("--rounds", help="SEPT_ROUNDS for the cases")
     command.add_argument("--seed", default="0")
     command.add_argument("--seconds", type=int, default=60, help="limit of a case")
     command.add_argument("--limit", type=int, default=150,
@@ -389,6 +409,7 @@ def main():
     command.add_argument("--key", required=True)
     command.add_argument("--patch", help="none: the kernel without a mutant")
     command.add_argument("--sanitizer", choices=MODES, required=True)
+    command.add_argument("--control", help="folder of a run without it; else the last control")
     became = command.add_mutually_exclusive_group(required=True)
     became.add_argument("--run", help="folder of its run")
     became.add_argument("--not-built", help="file with what was said instead")
@@ -404,6 +425,8 @@ def main():
         if args.command == "tests":
             for path in args.patch:
                 print("\n".join(Patch(path).tests))
+        elif args.command == "rounds":
+            print(Patch(args.patch).rounds)
         elif args.command == "find":
             return 0 if any(line["key"] == args.key and line["verdict"] != "error"
                             for line in latest(args.file).values()) else 1

@@ -114,9 +114,10 @@ fake() {
 		fi
 		[[ ! -e $patch ]] || what=$(sed -n 's/^What: //p' "$patch")
 		case=${*: -1}
-		echo "${what:-none} $mode $case" >>"$root/calls"
+		echo "${what:-none} $mode $case${SEPT_ROUNDS:+ $SEPT_ROUNDS}" >>"$root/calls"
 		verdict=PASS
 		[[ $what != *red && ( $what != seen || $mode == off ) ]] || verdict=FAIL
+		[[ $what != broken ]] || verdict=ERROR
 		[[ ! -e $root/sick || $case != a.tdx.first ]] || verdict=FAIL
 		if [[ $verdict == FAIL && $what == seen ]]; then
 			echo "{\"case\":\"$case\",\"where\":\"sanitizer\",\"invariant\":\"host-read\"}" >>"$results/findings.jsonl"
@@ -207,6 +208,27 @@ Survives: nothing else can see it.'
 	echo "$output"
 	[[ $status -eq 1 && $output == *"without a mutant, sanitizer off: a.c:1: so"* ]]
 	[ "$(outcome quiet off)" = "survived None None 0/2" ]
+}
+
+@test "a case that is an ERROR catches none either, and is no survival" {
+	fake
+	mutant odd broken
+	run "$clone/tests/mutants.sh"
+	echo "$output"
+	[[ $status -eq 1 && $output == *"odd: a.tdx.named: a.c:1: so"* ]]
+	[[ $(outcome odd off) == error* ]]
+	run "$clone/scripts/mutants.py" record "$clone/empty" --key x --sanitizer off \
+		--patch "$clone/tests/mutants/odd.patch" --run "$clone/results/mutants/odd-off"
+	[[ $status -eq 3 && $output == *"does not tell which cases are green without a mutant"* ]]
+}
+
+@test "a mutant that needs more rounds has a control of as many" {
+	fake
+	mutant red red 'Rounds: 7'
+	"$clone/tests/mutants.sh" --sanitizer off
+	grep -x 'none off a.tdx.named 7' "$clone/calls"
+	grep -x 'red off a.tdx.named 7' "$clone/calls"
+	[ "$(outcome red off)" = "caught a.tdx.named freed 2/2" ]
 }
 
 @test "a mutant that takes too long has not survived" {

@@ -33,7 +33,8 @@ common=(
 )
 
 seed=0x5eed
-case_seconds=60		# of the machine's time
+case_seconds=20		# of the machine's time
+more_seconds=120	# the same, of a mutant that wants more rounds
 run_seconds=150		# of this host's, after which no other case of a mutant begins
 whole_seconds=3600	# the same, of all cases, or of those that all mutants name
 
@@ -146,7 +147,7 @@ key_of() {
 		files["$bin/tests/${address%%.*}"]=1
 	done
 	key=$({ cat ${1:+"$1"} "$root/configs/kernel/base.config" "$root/configs/linux-source"
-		declare -p cases seed case_seconds run_seconds
+		declare -p cases seed case_seconds more_seconds run_seconds
 		echo "$2 $bochs $tools"
 		sha256sum "${!files[@]}"; } | sha256sum)
 	key=${key:0:16}
@@ -181,21 +182,36 @@ record() {
 		--commit "$(our_commit)" "$@"
 }
 
+# run_cases FOLDER NUMBER MODE LIMIT ROUNDS
+run_cases() {
+	local seconds=$case_seconds
+
+	[[ -z $5 ]] || seconds=$more_seconds
+	rm -rf -- "$1"
+	"$root/scripts/mutants.py" run "$1" --machine "$tools/machine" --dir "$dir" \
+		--linux "$linux" --number "$2" --sanitizer "$3" --seed "$seed" \
+		--seconds "$seconds" --limit "$4" --rounds "$5" -- "${cases[@]}"
+}
+
 # run PATCH NUMBER: in the machine that runs, in the modes of todo
 run() {
-	local patch=$1 number=$2 name=none folder mode limit=$whole_seconds
+	local patch=$1 number=$2 name=none folder mode limit=$whole_seconds rounds=''
+	local -a more=()
 
 	if [[ -n $patch ]]; then
 		name_of "$patch"
 		name=$REPLY limit=$run_seconds
+		rounds=$("$root/scripts/mutants.py" rounds "$patch")
 	fi
 	for mode in "${todo[@]}"; do
 		folder=$results/$name-$mode
-		rm -rf -- "$folder"
-		"$root/scripts/mutants.py" run "$folder" --machine "$tools/machine" --dir "$dir" \
-			--linux "$linux" --number "$number" --sanitizer "$mode" --seed "$seed" \
-			--seconds "$case_seconds" --limit "$limit" -- "${cases[@]}"
-		record "$patch" "$mode" --run "$folder"
+		# The control has not had so many rounds.
+		if [[ -n $rounds && $number != 0 ]]; then
+			run_cases "$folder-control" 0 "$mode" "$limit" "$rounds"
+			more=(--control "$folder-control")
+		fi
+		run_cases "$folder" "$number" "$mode" "$limit" "$rounds"
+		record "$patch" "$mode" --run "$folder" "${more[@]}"
 	done
 }
 
