@@ -8,6 +8,7 @@
  * uses it.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -101,6 +102,17 @@ static int finalize(void *world, unsigned int me)
 
 	(void)me;
 	return td_finalize(w->td);
+}
+
+/* With the vCPU loaded, for as long as it takes. */
+static int get_cpuid(void *world, unsigned int me)
+{
+	struct td_world *w = world;
+	struct kvm_cpuid2 *cpuid;
+	int rc = td_get_cpuid(w->td, td_world_vcpu(w, me), &cpuid);
+
+	free(cpuid);
+	return rc;
 }
 
 static int prefault(void *world, unsigned int me)
@@ -313,6 +325,10 @@ const struct td_role td_roles[] = {
 		.takes = BIT(TD_UNSEALED),
 		.lacks = BIT(TD_RAW_VCPU_0),
 		.spends = true,
+	}, {
+		ROLE(get_cpuid),
+		.alone = { [TD_BUILT] = "0", [TD_RUNNING] = "EINVAL" },
+		.without = { VCPU_IOCTL, [TD_UNSEALED] = "EINVAL" },
 	}, {
 		/* What was private when it looked and is not any more is EFAULT. */
 		ROLE(prefault),

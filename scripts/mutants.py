@@ -162,7 +162,7 @@ def findings_of(folder, address):
 
 # Of a case that ended before it could record a finding.
 IN_WORDS = (
-    ("time limit", r"ran into its limit|timed out"),
+    ("time limit", r"over its limit|ran into its limit|timed out"),
     ("kernel alive", r"kernel panicked|triple fault|machine hangs"),
     ("processes end", r"SIGKILL"),
     ("kernel log", r"kernel log|kmsg"),
