@@ -209,10 +209,13 @@ static __always_inline __u64 pfn_of(__u64 page)
 	return off / bpf_core_type_size(struct page);
 }
 
-/* Fill in @rec for the page at @addr; @mapping is the file asked about. */
-static __always_inline void look_at(struct folio_record *rec, __u64 addr,
-				    __u64 mapping)
+/*
+ * Fill in record @nr for the page at @addr; @mapping is the file asked about.  Not
+ * static: the verifier looks at such a function once, whoever calls it.
+ */
+__noinline int look_at(__u32 nr, __u64 addr, __u64 mapping)
 {
+	struct folio_record *rec = &folio_window[nr & (FOLIO_WINDOW - 1)];
 	__u64 flags, owner, compound = page_compound(addr);
 	__u64 head_addr = page_head(addr, compound);
 	struct page *head = view(head_addr, page);
@@ -266,6 +269,7 @@ static __always_inline void look_at(struct folio_record *rec, __u64 addr,
 	rec->word = (pfn_of(addr) & ((1ull << FOLIO_PFN_BITS) - 1)) |
 		    (__u64)(order & 31) << FOLIO_ORDER_SHIFT |
 		    (__u64)word << FOLIO_FLAG_SHIFT;
+	return 0;
 }
 
 static __always_inline int is_node(__u64 entry)
@@ -284,55 +288,67 @@ static __always_inline __u64 slot_addr(__u64 node, __u32 slot)
 	return node + bpf_core_field_offset(struct xa_node, slots) + slot * sizeof(__u64);
 }
 
+static __u64 walk_index, walk_entry;	/* the latter 0 where the walk ends */
+
+/*
+ * One level down from walk_entry towards walk_index.  Called by bpf_loop(): written
+ * out, each level would be looked at by the verifier once for each way through those
+ * above it.
+ */
+static long walk_down(__u32 level, void *ctx)
+{
+	const __u32 slots = bpf_core_field_size(((struct xa_node *)0)->slots) / sizeof(__u64);
+	__u64 entry = walk_entry, index = walk_index, node = entry - 2;
+	__u32 shift, slot;
+
+	walk_entry = 0;
+	shift = view(node, xa_node)->shift;
+	if (shift > 58)
+		return 1;		/* freed and reused under the walk */
+	if (!level && index >> shift >= slots) {
+		/* Beyond the tree: nothing there, up to the end. */
+		unit_last = ~0ull;
+		return 1;
+	}
+	if (!shift) {
+		unit_first = index & ~(__u64)(slots - 1);
+		unit_last = unit_first + slots - 1;
+		unit_is_leaf = !bpf_probe_read_kernel(leaf, slots <= LEAF_SLOTS ?
+			slots * sizeof(__u64) : sizeof(leaf), (void *)slot_addr(node, 0));
+		return 1;
+	}
+	slot = (index >> shift) & (slots - 1);
+	entry = load64(slot_addr(node, slot));
+	if (is_sibling(entry))
+		entry = load64(slot_addr(node, entry >> 2));
+	if (!is_node(entry)) {
+		unit_first = index >> shift << shift;
+		unit_last = unit_first + (1ull << shift) - 1;
+		unit_entry = entry;
+		return 1;
+	}
+	walk_entry = entry;
+	return 0;
+}
+
 /* Make the part of the page cache around @index the one at hand. */
 static __always_inline void descend(__u64 index)
 {
-	const __u32 slots = bpf_core_field_size(((struct xa_node *)0)->slots) / sizeof(__u64);
-	__u64 entry = cache_head, node;
-	__u32 shift, slot;
-	int level;
-
 	unit_is_leaf = 0;
 	unit_entry = 0;
 	unit_first = unit_last = index;
 
-	if (!is_node(entry)) {
+	if (!is_node(cache_head)) {
 		/* A file of one page has no node at all. */
 		if (!index)
-			unit_entry = entry;
+			unit_entry = cache_head;
 		return;
 	}
-
-	for (level = 0; level < MAX_LEVELS; level++) {
-		node = entry - 2;
-		shift = view(node, xa_node)->shift;
-		if (shift > 58)
-			return;		/* freed and reused under the walk */
-		if (!level && index >> shift >= slots) {
-			/* Beyond the tree: nothing there, up to the end. */
-			unit_last = ~0ull;
-			return;
-		}
-		if (!shift) {
-			unit_first = index & ~(__u64)(slots - 1);
-			unit_last = unit_first + slots - 1;
-			unit_is_leaf = !bpf_probe_read_kernel(leaf, slots <= LEAF_SLOTS ?
-				slots * sizeof(__u64) : sizeof(leaf),
-				(void *)slot_addr(node, 0));
-			return;
-		}
-		slot = (index >> shift) & (slots - 1);
-		entry = load64(slot_addr(node, slot));
-		if (is_sibling(entry))
-			entry = load64(slot_addr(node, entry >> 2));
-		if (!is_node(entry)) {
-			unit_first = index >> shift << shift;
-			unit_last = unit_first + (1ull << shift) - 1;
-			unit_entry = entry;
-			return;
-		}
-	}
-	folio_call.error = FOLIO_E_DEPTH;
+	walk_index = index;
+	walk_entry = cache_head;
+	bpf_loop(MAX_LEVELS, walk_down, NULL, 0);
+	if (walk_entry)
+		folio_call.error = FOLIO_E_DEPTH;
 }
 
 static long look_at_index(__u32 i, void *ctx)
@@ -369,7 +385,7 @@ static long look_at_index(__u32 i, void *ctx)
 	    1ull << bpf_core_enum_value(enum pageflags, PG_head))
 		addr += (index - view(addr, folio)->index) * bpf_core_type_size(struct page);
 
-	look_at(rec, addr, folio_call.mapping);
+	look_at(i, addr, folio_call.mapping);
 	folio_call.present++;
 	folio_call.some_page = addr;
 	folio_call.some_index = index;
@@ -424,7 +440,7 @@ static long look_at_pfn(__u32 i, void *ctx)
 		return 1;
 	rec = &folio_window[i];
 	pfn = rec->word & ((1ull << FOLIO_PFN_BITS) - 1);
-	look_at(rec, folio_vmemmap + pfn * bpf_core_type_size(struct page),
+	look_at(i, folio_vmemmap + pfn * bpf_core_type_size(struct page),
 		folio_call.mapping);
 	return 0;
 }
