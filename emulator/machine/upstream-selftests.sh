@@ -2,10 +2,12 @@
 # Run the kernel's own KVM selftests in the emulated machine and write what came of
 # them to upstream-selftests.md.
 #
-#	upstream-selftests.sh [--out FILE] [NAME...]
+#	upstream-selftests.sh [--out FILE] [--missing] [NAME...]
 #
 # Each runs in a machine of its own, just booted.  Why a test does not pass is told
-# by selftests.tsv, by what the test itself says last where that is silent.
+# by selftests.tsv, by what the test itself says last where that is silent.  A row is
+# written as soon as its test has ended: of some tests (NAME...), or of those that have
+# none yet (--missing), the others' rows are kept.
 
 set -euo pipefail
 
@@ -14,7 +16,7 @@ root=$(cd "$here/../.." && pwd)
 # shellcheck source=scripts/cache.sh
 . "$root/scripts/cache.sh"
 
-limit=45	# emulated seconds for a test, as kselftest has it
+limit=45	# emulated seconds for a test, as many as kselftest has real ones
 
 # Sets REPLY to what a script of ours prints.
 need() {
@@ -81,8 +83,18 @@ run_one() {
 		why=$(known "$name")
 		why=${why:-$(last_words "$tmp/output")}
 	fi
-	printf '| %s | %s | %s |\n' "$name" "$(result "$rc")" "$why"
+	rows[$name]="| $name | $(result "$rc") | $why |"
 	say "$name: $(result "$rc")"
+}
+
+# Sets rows to those that the table has.
+read_rows() {
+	local line
+
+	while read -r line; do
+		[[ $line =~ ^'| '([a-z0-9_.]+)' | '([A-Z]|not) ]] || continue
+		rows[${BASH_REMATCH[1]}]=$line
+	done <"$out"
 }
 
 table() {
@@ -95,32 +107,37 @@ table() {
 		2 GiB, each test in a machine of its own and for at most $limit emulated seconds.
 		SKIP is the test's own verdict.
 
+		| test | result | why |
+		|---|---|---|
 	END
-	printf '| test | result | why |\n|---|---|---|\n'
-	for name; do
-		run_one "$name"
-	done
-	for name in "${not_built[@]}"; do
-		printf '| %s | not built | %s |\n' "$name" "$(known "$name")"
-	done
+	printf '%s\n' "${rows[@]}" | LC_ALL=C sort
 }
 
 # summary TABLE
 summary() {
 	printf '\n%d pass, %d skip, %d do not pass, %d were not built.\n' \
 		"$(grep -c '| PASS |' "$1")" "$(grep -c '| SKIP |' "$1")" \
-		"$(grep -cE '\| (FAIL|TIMEOUT|EMULATOR DIED) \|' "$1")" "${#not_built[@]}"
+		"$(grep -cE '\| (FAIL|TIMEOUT|EMULATOR DIED) \|' "$1")" "$(grep -c '| not built |' "$1")"
+}
+
+write_table() {
+	table >"$tmp/table"
+	if ! { cat "$tmp/table" && summary "$tmp/table"; } >"$out.new" || ! mv -- "$out.new" "$out"; then
+		die 3 "cannot write $out"
+	fi
 }
 
 main() {
-	local out=$here/upstream-selftests.md tmp machine origin
+	local out=$here/upstream-selftests.md tmp machine origin name missing=
 	local -a names=() not_built
+	local -A rows=()
 
 	while (( $# )); do
 		case $1 in
 		--out)	out=${2:?}
 			shift ;;
-		-*)	die 2 "unknown argument '$1' (known: --out FILE)" ;;
+		--missing)	missing=1 ;;
+		-*)	die 2 "unknown argument '$1' (known: --out FILE, --missing)" ;;
 		*)	names+=("$1") ;;
 		esac
 		shift
@@ -130,13 +147,20 @@ main() {
 	tmp=$(mktemp -d "${TMPDIR:-/tmp}/selftests.XXXXXX")
 	step_tmp+=("$tmp")
 	prepare
+	[[ -z $missing && ${#names[@]} == 0 ]] || [[ ! -e $out ]] || read_rows
 	# shellcheck disable=SC2016 # for the shell in the machine
 	(( ${#names[@]} )) ||
 		mapfile -t names < <("$machine" exec --dir "$tmp/machine" -- /bin/sh -c \
 			'cd /selftests && for f in *; do [ -x $f ] && echo ${f}; done' | tr -d '\r' | grep -v '\.log$')
-	table "${names[@]}" >"$tmp/table"
+	for name in "${not_built[@]}"; do
+		rows[$name]="| $name | not built | $(known "$name") |"
+	done
+	for name in "${names[@]}"; do
+		[[ -z $missing || ! -v rows[$name] ]] || continue
+		run_one "$name"
+		write_table
+	done
 	"$machine" stop --dir "$tmp/machine" || :
-	{ cat "$tmp/table" && summary "$tmp/table"; } >"$out" || die 3 "cannot write $out"
 }
 
 main "$@"
