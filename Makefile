@@ -214,9 +214,12 @@ RESULTS	?= $(sort $(wildcard results/2*))
 claims:
 	scripts/claims.py table $(RESULTS) >docs/claims.md.new
 	mv docs/claims.md.new docs/claims.md
+	scripts/claims.py short $(RESULTS) | scripts/block.py README.md claims
 
 mutants:
-	tests/mutants.sh $(if $(MUTANT),'$(MUTANT)',--doc docs/mutants.md)
+	status=0; tests/mutants.sh $(if $(MUTANT),'$(MUTANT)',--doc docs/mutants.md) || status=$$?; \
+	scripts/mutants.py short results/mutants/mutants.jsonl tests/mutants/*.patch | \
+		scripts/block.py README.md mutants; exit $$status
 
 install: all
 	scripts/install.sh '$(LINUX)' '$(O)/bin/tests' '$(DIR)'

@@ -4,6 +4,7 @@
 
   claims.py table [RUN...]   print docs/claims.md, with the verdicts of these runs, of
                              which later ones go before earlier ones
+  claims.py short [RUN...]   print how many claims stand how, for the README
   claims.py check            hold the tags of the tests against configs/claims.json,
                              and docs/claims.md against both
 
@@ -192,6 +193,33 @@ def table(folders):
     return 0
 
 
+def standing(verdicts, tests):
+    """What the verdicts of all its cases make of a claim."""
+    mine = {verdict for address, verdict in verdicts.items() if is_about(address, tests)}
+    for name in ("FAIL", "ERROR", "KNOWN", "PASS"):
+        if name in mine:
+            return name
+    return "SKIP" if mine else None
+
+
+def short(folders):
+    """The same in a few lines, for the README."""
+    claims = read_claims()
+    tests = read_tests(claims)
+
+    for name, verdicts in read_runs(folders).items():
+        print(f"| on {name} | all | green | KNOWN | red | skipped | not run | without a test |\n"
+              "|---|---|---|---|---|---|---|---|")
+        for letter, title, _ in SECTIONS:
+            rows = [name for name in claims if name.startswith(letter)]
+            found = Counter(standing(verdicts, tests[name]) for name in rows if tests[name])
+            print(f"| [{title.lower()}](docs/claims.md) | {len(rows)} | {found['PASS']} | "
+                  f"{found['KNOWN']} | {found['FAIL'] + found['ERROR']} | {found['SKIP']} | "
+                  f"{found[None]} | {sum(not tests[name] for name in rows)} |")
+        print()
+    return 0
+
+
 def check():
     claims = read_claims()
     tests = read_tests(claims)
@@ -218,10 +246,13 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("table").add_argument("runs", nargs="*")
+    commands.add_parser("short").add_argument("runs", nargs="*")
     commands.add_parser("check")
     args = parser.parse_args()
     try:
-        return table(args.runs) if args.command == "table" else check()
+        if args.command == "check":
+            return check()
+        return (table if args.command == "table" else short)(args.runs)
     except Wrong as error:
         print(error)
         return 1

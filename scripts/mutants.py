@@ -8,6 +8,7 @@
   mutants.py run FOLDER ... -- CASE...   run cases in a machine that has been started
   mutants.py record FILE --key K ...     judge that, and add a line to FILE
   mutants.py table FILE PATCH...         docs/mutants.md, on stdout
+  mutants.py short FILE PATCH...         the same in a few lines, for the README
   mutants.py verdict FILE PATCH...       sentences about those that went unnoticed
 
 FILE has a line of JSON for each mutant and sanitizer mode; the last one counts.
@@ -334,18 +335,37 @@ def sanitizer_cell(patch, line):
     return f'{", ".join(rules)}: {line["reported"]["seconds"]:g} s'
 
 
-def table(args):
-    lines = latest(args.file)
-    patches = [Patch(path) for path in args.patch]
-    ran = [line for line in lines.values() if "linux" in line]
-    if not ran:
-        raise Unreadable(f"{args.file} has nothing to show; run make mutants first")
+def scores(lines, patches):
+    """Rows of who caught how many."""
     off = [lines[patch.name, "off"] for patch in patches if (patch.name, "off") in lines]
     warn = [lines[patch.name, "warn"] for patch in patches if (patch.name, "warn") in lines]
     caught = sum(line["verdict"] == "caught" for line in off)
     reported = sum(bool(line.get("rules")) for line in warn)
     either = sum(lines.get((patch.name, "off"), {}).get("verdict") == "caught" or
                  bool(lines.get((patch.name, "warn"), {}).get("rules")) for patch in patches)
+    return (f"| of {len(patches)} mutants | caught |\n|---|---|\n"
+            f"| by the suite's own probes | {caught} of {len(off)} |\n"
+            f"| by the sanitizer | {reported} of {len(warn)} |\n"
+            f"| by either | {either} |")
+
+
+def short(args):
+    """The same in a few lines, for the README."""
+    lines = latest(args.file)
+    patches = [Patch(path) for path in args.patch]
+    print(scores(lines, patches))
+    left = [patch.name for patch in patches if lines.get((patch.name, "off"), {}).get("verdict") == "survived"]
+    if left:
+        print("\nThose that the suite's own probes do not see, with the reasons in "
+              "[docs/mutants.md](docs/mutants.md): " + ", ".join(left) + ".")
+
+
+def table(args):
+    lines = latest(args.file)
+    patches = [Patch(path) for path in args.patch]
+    ran = [line for line in lines.values() if "linux" in line]
+    if not ran:
+        raise Unreadable(f"{args.file} has nothing to show; run make mutants first")
     controls = [lines[CONTROL, mode] for mode in MODES if (CONTROL, mode) in lines]
     never = sorted({case for line in controls for case in line.get("red", [])})
     print(f"""# Mutant kernels
@@ -357,11 +377,7 @@ Kernels that are wrong on purpose, and who notices. Each is
 in the emulated machine, once without the machine's sanitizer, as hardware has none, and
 once with it. A case counts only if it is green without the patch, in the same kernel{"; none was red there" if not never else "; red there were " + ", ".join(f"`{case}`" for case in never)}.
 
-| of {len(patches)} mutants | caught |
-|---|---|
-| by the suite's own probes | {caught} of {len(off)} |
-| by the sanitizer | {reported} of {len(warn)} |
-| by either | {either} |
+{scores(lines, patches)}
 
 Seconds are of this host, from the first case on. Commit {ran[-1]["commit"]}, {max(line["time"] for line in ran)[:10]}.
 
@@ -416,7 +432,7 @@ def main():
     became.add_argument("--not-booted", help="the same")
     command.add_argument("--whole", action="store_true")
     command.add_argument("--commit", default="unknown")
-    for name in ("table", "verdict"):
+    for name in ("table", "short", "verdict"):
         command = commands.add_parser(name)
         command.add_argument("file")
         command.add_argument("patch", nargs="+")
@@ -436,6 +452,8 @@ def main():
             record(args)
         elif args.command == "table":
             table(args)
+        elif args.command == "short":
+            short(args)
         else:
             return verdict(args)
     except Unreadable as error:

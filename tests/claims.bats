@@ -141,3 +141,23 @@ a_run() {
 	run -3 "$claims" table "$dir/results/none"
 	[[ $output == *"cannot read"* ]]
 }
+
+@test "in short: how many claims are green, known, red or not run" {
+	a_run 1 7.3.4 '' stay.tdx.here:FAIL stay.tdx.there:KNOWN
+	run "$claims" short "$dir"/results/*
+	echo "$output"
+	[[ $output == '| on emulated, Linux 7.3.4 | all | green |'* ]]
+	[[ $output == *'what must hold](docs/claims.md) | 2 | 0 | 0 | 1 | 0 | 1 | 0 |'* ]]
+	[[ $output == *'what went wrong before](docs/claims.md) | 1 | 0 | 0 | 0 | 0 | 0 | 1 |'* ]]
+	a_run 2 7.3.4 '' go.tdx.away:KNOWN
+	run "$claims" short "$dir"/results/2
+	[[ $output == *'what must hold](docs/claims.md) | 2 | 0 | 2 | 0 | 0 | 0 | 0 |'* ]]
+}
+
+@test "a part of a document is replaced, and one that is not there is an error" {
+	printf '%s\n' before '<!-- x: made by us -->' old '<!-- end of x -->' after >"$dir/doc"
+	echo new | "$BATS_TEST_DIRNAME/../scripts/block.py" "$dir/doc" x
+	[ "$(<"$dir/doc")" = "$(printf '%s\n' before '<!-- x: made by us -->' new '<!-- end of x -->' after)" ]
+	run -3 "$BATS_TEST_DIRNAME/../scripts/block.py" "$dir/doc" y </dev/null
+	[[ $output == *'0 parts y'* ]]
+}
