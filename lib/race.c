@@ -202,11 +202,7 @@ const char *race_why_not(void)
 
 unsigned int race_rounds(void)
 {
-	const char *env = getenv("SEPT_ROUNDS");
-
-	if (env && *env)
-		return strtoul(env, NULL, 0);
-	return emulator_why_not() ? ROUNDS : ROUNDS_EMULATED;
+	return supervise_rounds(emulator_why_not() ? ROUNDS : ROUNDS_EMULATED);
 }
 
 unsigned int race_lives(void)

@@ -444,8 +444,7 @@ static bool spoil(struct kvm_tdx_init_vm *init, const struct kvm_tdx_capabilitie
  */
 TEST_F(td_arguments, that_the_module_refuses_undo_what_was_done)
 {
-	const char *env = getenv("SEPT_ROUNDS");
-	const unsigned int rounds = env && *env ? strtoul(env, NULL, 0) : 60;
+	const unsigned int rounds = supervise_rounds(60);
 	struct kvm_tdx_init_vm *init, *good;
 	struct kvm_tdx_capabilities *caps;
 	struct meter before;

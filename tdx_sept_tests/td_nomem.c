@@ -286,9 +286,7 @@ FIXTURE_TEARDOWN(td_nomem)
 /* 0 for what is done without being asked for it. */
 static unsigned int rounds(void)
 {
-	const char *env = getenv("SEPT_ROUNDS");
-
-	return env && *env ? strtoul(env, NULL, 0) : 0;
+	return supervise_rounds(0);
 }
 
 /*

@@ -53,9 +53,7 @@ FIXTURE_TEARDOWN(td_slots)
 
 static unsigned int rounds(void)
 {
-	const char *env = getenv("SEPT_ROUNDS");
-
-	return env && *env ? strtoul(env, NULL, 0) : 1;
+	return supervise_rounds(1);
 }
 
 static int step_run(struct td *td)
