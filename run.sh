@@ -52,7 +52,7 @@ declare -A value=(
 	[jobs]=1
 	[results]=$root/results
 	[cpus]=2
-	[memory]=1024
+	[memory]=768
 	[quantum]=16
 	[schedule_seed]=0
 	[kernel_args]=''
@@ -105,7 +105,7 @@ How it runs:
 
 The emulated machine (docs/emulated.md):
   --cpus N            processors (default 2)
-  --memory MB         memory (default 1024)
+  --memory MB         memory (default 768)
   --kernel-args TEXT  more of its kernel's command line
   --kernel-patch FILE build its kernel with this patch; may be repeated
   --kernel-config NAME
