@@ -292,14 +292,19 @@ TEST_F(accounting, file_pages_follow)
 	EXPECT_BACK_AFTER(&a, NR_PAGES);
 }
 
-#define CHURN_ROUNDS	1600
 #define CHURN_PAGES	256
+
+static unsigned int churn_rounds(void)
+{
+	return supervise_rounds(1600);
+}
 
 static int churn(struct attempt *a)
 {
-	int i, err = 0;
+	unsigned int i;
+	int err = 0;
 
-	for (i = 0; i < CHURN_ROUNDS && !err; i++) {
+	for (i = 0; i < churn_rounds() && !err; i++) {
 		err = gmem_allocate(a->fd, 0, CHURN_PAGES);
 		if (!err)
 			err = gmem_punch(a->fd, 0, CHURN_PAGES);
@@ -312,7 +317,7 @@ TEST_F(accounting, no_memory_is_lost_by_churn)
 	/* One page lost in every round would be more. */
 	struct attempt a = {
 		.act = churn, .fd = self->fd,
-		.which = METER_LOST, .tolerance = CHURN_ROUNDS / 4,
+		.which = METER_LOST, .tolerance = churn_rounds() / 4,
 	};
 
 	EXPECT_BACK_AFTER(&a, 0);
@@ -322,7 +327,7 @@ TEST_F(accounting, no_page_stays_unevictable_after_churn)
 {
 	struct attempt a = {
 		.act = churn, .fd = self->fd,
-		.which = METER_UNEVICTABLE, .tolerance = CHURN_ROUNDS / 4,
+		.which = METER_UNEVICTABLE, .tolerance = churn_rounds() / 4,
 	};
 
 	EXPECT_BACK_AFTER(&a, 0);
@@ -333,7 +338,7 @@ TEST_F(accounting, free_memory_returns_after_churn)
 	/* A leak in the other counters' blind spot would have to be a large one. */
 	struct attempt a = {
 		.act = churn, .fd = self->fd,
-		.which = METER_FREE, .tolerance = CHURN_ROUNDS * CHURN_PAGES / 16,
+		.which = METER_FREE, .tolerance = churn_rounds() * CHURN_PAGES / 16,
 	};
 
 	EXPECT_BACK_AFTER(&a, 0);

@@ -164,8 +164,11 @@ TEST_F(td_layout, is_what_it_was_made)
 			} else {
 				EXPECT_OK(guest_verify_zero(self->g, first, nr));
 			}
+			/* To look at what is not there brings it there. */
+			if (has_page(self->states[first])) {
+				EXPECT_IN_PLACE(self->before, first, nr);
+			}
 		}
-		EXPECT_IN_PLACE(self->before, 0, 1);
 	}
 }
 
