@@ -79,6 +79,9 @@ int emulator_count(const char *leaf, const char *status, struct emulator_calls *
  */
 int emulator_private_gpa(__u64 pfn, __u64 *gpa);
 
+/* NULL, or why nothing can be asked of the sanitizer; not to be freed. */
+const char *emulator_sanitizer_why_not(void);
+
 /* How many TDs exist, as the sanitizer knows; 0 if it is off. */
 int emulator_tds(unsigned int *nr);
 

@@ -221,6 +221,17 @@ int emulator_private_gpa(__u64 pfn, __u64 *gpa)
 	return err;
 }
 
+const char *emulator_sanitizer_why_not(void)
+{
+	const char *why = emulator_why_not();
+	char *status = NULL;
+
+	if (!why && !emulator_ask(&status, "sanitizer status") && !strncmp(status, "off", 3))
+		why = "the sanitizer is off: run without --sanitizer off";
+	free(status);
+	return why;
+}
+
 int emulator_tds(unsigned int *nr)
 {
 	char *answer;

@@ -105,6 +105,7 @@ FIXTURE_SETUP(td_broken)
 	cpu_set_t one;
 
 	REQUIRE(guest_why_not(GUEST_TDX));
+	REQUIRE(emulator_sanitizer_why_not());
 	REQUIRE(order_start(&self->order));
 	/* What is freed here is to be found here. */
 	CPU_ZERO(&one);

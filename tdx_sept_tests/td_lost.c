@@ -88,6 +88,7 @@ FIXTURE_SETUP(td_lost)
 	const struct td_plan plan = { .unmeasured = true };
 
 	REQUIRE(guest_why_not(GUEST_TDX));
+	REQUIRE(emulator_sanitizer_why_not());
 	/* What the kernel allocates once and keeps. */
 	ASSERT_OK(guest_create_td(&self->g, &plan, NR_PAGES));
 	ASSERT_OK(guest_touch(self->g, 0, NR_PAGES, PATTERN));

@@ -28,17 +28,6 @@ FIXTURE(td_sanitizer) {
 	__u64 pa;
 };
 
-static const char *why_not(void)
-{
-	char *status;
-	const char *why = NULL;
-
-	if (!emulator_ask(&status, "sanitizer status") && !strncmp(status, "off", 3))
-		why = "the sanitizer is off";
-	free(status);
-	return why;
-}
-
 FIXTURE_VARIANT(td_sanitizer) {};
 FIXTURE_VARIANT_ADD(td_sanitizer, tdx) {};
 
@@ -49,7 +38,7 @@ FIXTURE_SETUP(td_sanitizer)
 	int fd;
 
 	REQUIRE(guest_why_not(GUEST_TDX));
-	REQUIRE(why_not());
+	REQUIRE(emulator_sanitizer_why_not());
 	ASSERT_OK(guest_create_td(&self->g, &plan, NR_PAGES));
 	ASSERT_OK(guest_touch(self->g, 0, NR_PAGES, PATTERN));
 	ASSERT_OK(folio_by_file(guest_gmem(self->g), PAGE, 1, &rec, NULL));
