@@ -2,7 +2,7 @@
 # Run the kernel's own KVM selftests in the emulated machine and write what came of
 # them to upstream-selftests.md.
 #
-#	upstream-selftests.sh [--out FILE] [--missing] [NAME...]
+#	upstream-selftests.sh [--out FILE] [--missing] [--limit SECONDS] [NAME...]
 #
 # Each runs in a machine of its own, just booted.  Why a test does not pass is told
 # by selftests.tsv, by what the test itself says last where that is silent.  A row is
@@ -16,7 +16,7 @@ root=$(cd "$here/../.." && pwd)
 # shellcheck source=scripts/cache.sh
 . "$root/scripts/cache.sh"
 
-limit=45	# emulated seconds for a test, as many as kselftest has real ones
+limit=45	# seconds for a test: kselftest's, but of the machine's time
 
 # Sets REPLY to what a script of ours prints.
 need() {
@@ -64,7 +64,8 @@ result() {
 
 # last_words OUTPUT: the line that says most, as a table can have it.
 last_words() {
-	{ grep -m 1 -aE 'SKIP|requires|not supported|failed|FAIL|Assert|not ok' "$1" || tail -n 1 "$1"; } |
+	{ grep -m 1 -a -A 1 'Test Assertion Failure' "$1" | sed -n 2p | grep . ||
+		grep -m 1 -aE 'SKIP|requires|not supported|failed|FAIL|not ok' "$1" || tail -n 1 "$1"; } |
 		tr -d '\r|' | sed 's/^[[:space:]#]*//' | cut -c 1-120
 }
 
@@ -83,6 +84,7 @@ run_one() {
 		why=$(known "$name")
 		why=${why:-$(last_words "$tmp/output")}
 	fi
+	(( rc != 124 )) || why="not done in $limit s${why:+; $why}"
 	rows[$name]="| $name | $(result "$rc") | $why |"
 	say "$name: $(result "$rc")"
 }
@@ -104,7 +106,7 @@ table() {
 		# The kernel's own KVM selftests in the emulated machine
 
 		Made by upstream-selftests.sh, not by hand.  $(sed -n 's/^source = //p' "$origin"), 2 CPUs,
-		2 GiB, each test in a machine of its own and for at most $limit emulated seconds.
+		2 GiB, each test in a machine of its own; seconds are the machine's.
 		SKIP is the test's own verdict.
 
 		| test | result | why |
@@ -137,7 +139,9 @@ main() {
 		--out)	out=${2:?}
 			shift ;;
 		--missing)	missing=1 ;;
-		-*)	die 2 "unknown argument '$1' (known: --out FILE, --missing)" ;;
+		--limit)	limit=${2:?}
+			shift ;;
+		-*)	die 2 "unknown argument '$1' (known: --out FILE, --missing, --limit SECONDS)" ;;
 		*)	names+=("$1") ;;
 		esac
 		shift
