@@ -18,7 +18,7 @@
 #define OUTPUT_MAX	(16 << 20)	/* of a command whose output is read */
 
 static const struct emulated defaults = {
-	.sanitizer = "warn", .cpus = 2, .memory = 1024, .quantum = 16,
+	.sanitizer = "warn", .cpus = 2, .memory = 768, .quantum = 16,
 };
 
 void emulated_defaults(struct emulated *e)
@@ -45,7 +45,7 @@ static const struct argp_option options[] = {
 	{ "kernel-patch", OPT_KERNEL_PATCH, "FILE", 0, "What it was built with; recorded", 1 },
 	{ "kernel-config", OPT_KERNEL_CONFIG, "NAME", 0, "The same", 1 },
 	{ "cpus", OPT_CPUS, "N", 0, "Processors (default: 2)", 1 },
-	{ "memory", OPT_MEMORY, "MB", 0, "Memory (default: 1024)", 1 },
+	{ "memory", OPT_MEMORY, "MB", 0, "Memory (default: 768)", 1 },
 	{ "quantum", OPT_QUANTUM, "N", 0, "Instructions of a processor's turn (default: 16)", 1 },
 	{ "schedule-seed", OPT_SCHEDULE_SEED, "N", 0, "0 (default), or turns of random length", 1 },
 	{ "sanitizer", OPT_SANITIZER, "MODE", 0, "off, warn (default) or fatal", 1 },

@@ -28,7 +28,7 @@ static const char usage[] =
 "shell one with a terminal (Ctrl-] leaves).\n"
 "\n"
 "start:\n"
-"  --cpus N, --memory MB      (2, 1024)\n"
+"  --cpus N, --memory MB      (2, 768)\n"
 "  --quantum N                instructions of a processor's turn (16)\n"
 "  --kernel-args TEXT         more of the kernel's command line\n"
 "  --msrs FILE                of Bochs: MSRs that it does not know\n"
@@ -138,7 +138,7 @@ int main(int argc, char **argv)
 	static char tdx[2048];
 	static char *shell[] = { "sh", "-l", NULL };
 	struct start_options start = {
-		.kernel_args = "", .tdx = tdx, .cpus = 2, .memory = 1024, .quantum = 16, .hang = 15,
+		.kernel_args = "", .tdx = tdx, .cpus = 2, .memory = 768, .quantum = 16, .hang = 15,
 	};
 	struct exec_options exec = { .options = emulator_options, .env = env };
 	unsigned int nr_options = 0, nr_env = 0;
