@@ -179,6 +179,7 @@ TEST_F(td_poison, is_told_to_a_prefault)
 	POISON();
 	EXPECT_ERR(EHWPOISON, guest_prefault(self->g, BAD, 1));
 	EXPECT_ERR(EHWPOISON, guest_prefault(self->g, FIRST, NR));
+	EXPECT_HELD(self->fd, BAD, 1, 0, 1);
 	EXPECT_OTHERS_GOOD();
 }
 
