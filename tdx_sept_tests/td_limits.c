@@ -278,35 +278,6 @@ TEST_F(td_limits, of_memory_count_the_pages_of_the_tdx_module)
 	ASSERT_EQ(0, sched_setaffinity(0, sizeof(self->cpus), &self->cpus));
 }
 
-#define NODE_BYTES	512u		/* of an xarray, at least; for 64 pages */
-#define NR_ATTRIBUTES	(1ull << 16)	/* so that a batch of charges does not matter */
-
-/*
- * KVM remembers the attributes of each page by itself, in memory that the VM's owner
- * pays for.
- *
- * Claims: B06
- */
-TEST_F(td_limits, of_memory_count_what_attributes_take)
-{
-	struct kvm_memory_attributes attributes = {
-		.size = NR_ATTRIBUTES * PAGE_BYTES,
-		.attributes = KVM_MEMORY_ATTRIBUTE_PRIVATE,
-	};
-	__u64 empty, set;
-
-	REQUIRE(cgroup_why_not());
-	ASSERT_OK(td_create(&self->td, &variant->plan));
-	ASSERT_OK(stay_on_this_cpu());
-	ASSERT_OK(cgroup_create(&self->cg));
-	ASSERT_OK(cgroup_enter(self->cg, 0));
-	ASSERT_OK(cgroup_usage(self->cg, &empty));
-	ASSERT_OK(RC(ioctl(td_vm(self->td), KVM_SET_MEMORY_ATTRIBUTES, &attributes)));
-	ASSERT_OK(cgroup_usage(self->cg, &set));
-	EXPECT_LT(NR_ATTRIBUTES / 64 * NODE_BYTES - BATCH_BYTES, set - empty);
-	ASSERT_EQ(0, sched_setaffinity(0, sizeof(self->cpus), &self->cpus));
-}
-
 static int step_init(struct td *td)
 {
 	return td_init(td, &(struct td_plan){});
