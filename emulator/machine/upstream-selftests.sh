@@ -62,11 +62,18 @@ result() {
 	esac
 }
 
-# last_words OUTPUT: the line that says most, as a table can have it.
+# last_words OUTPUT: the line that says most, as a table can have it; of an assertion,
+# where it is and what it says at the end.
 last_words() {
-	{ grep -m 1 -a -A 1 'Test Assertion Failure' "$1" | sed -n 2p | grep . ||
-		grep -m 1 -aE 'SKIP|requires|not supported|failed|FAIL|not ok' "$1" || tail -n 1 "$1"; } |
-		tr -d '\r|' | sed 's/^[[:space:]#]*//' | cut -c 1-120
+	{
+		if grep -q -a 'Test Assertion Failure' "$1"; then
+			echo "$(grep -m 1 -a -A 1 'Test Assertion Failure' "$1" | sed -n 2p);" \
+				"$(grep -a '[^[:space:]]' "$1" | tail -n 1)"
+		else
+			grep -m 1 -aE 'SKIP|requires|not supported|failed|FAIL|not ok' "$1" || tail -n 1 "$1"
+		fi
+	} | tr -d '\r|' | sed 's/^[[:space:]#]*//; s,[^ ]*/selftests/kvm/,,g; s/[[:space:]][[:space:]]*/ /g' |
+		cut -c 1-160
 }
 
 # known NAME: the explanation that selftests.tsv has.
