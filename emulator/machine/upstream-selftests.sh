@@ -51,12 +51,12 @@ logs_of() {
 	cpio --quiet -t <"$1" | sed -n 's,^selftests/\(.*\)\.log$,\1,p'
 }
 
-# result STATUS OUTPUT: PASS, SKIP, FAIL or TIMEOUT.
+# result STATUS OUTPUT: PASS, SKIP, FAIL, TIMEOUT, or who died.
 result() {
 	case $1 in
 	0)	echo PASS ;;
 	4)	echo SKIP ;;
-	124)	echo TIMEOUT ;;
+	124)	grep -q 'ran into its limit' "$2" && echo TIMEOUT || echo KERNEL DIED ;;
 	125)	echo "EMULATOR DIED" ;;
 	*)	echo FAIL ;;
 	esac
@@ -82,7 +82,7 @@ known() {
 }
 
 run_one() {
-	local name=$1 rc=0 why
+	local name=$1 rc=0 why verdict
 
 	"$machine" exec --dir "$tmp/machine" --timeout "$limit" -- "/selftests/$name" \
 		>"$tmp/output" 2>&1 || rc=$?
@@ -91,9 +91,10 @@ run_one() {
 		why=$(known "$name")
 		why=${why:-$(last_words "$tmp/output")}
 	fi
-	(( rc != 124 )) || why="not done in $limit s${why:+; $why}"
-	rows[$name]="| $name | $(result "$rc") | $why |"
-	say "$name: $(result "$rc")"
+	verdict=$(result "$rc" "$tmp/output")
+	[[ $verdict != TIMEOUT ]] || why="not done in $limit s${why:+; $why}"
+	rows[$name]="| $name | $verdict | $why |"
+	say "$name: $verdict"
 }
 
 # Sets rows to those that the table has.
@@ -126,7 +127,7 @@ table() {
 summary() {
 	printf '\n%d pass, %d skip, %d do not pass, %d were not built.\n' \
 		"$(grep -c '| PASS |' "$1")" "$(grep -c '| SKIP |' "$1")" \
-		"$(grep -cE '\| (FAIL|TIMEOUT|EMULATOR DIED) \|' "$1")" "$(grep -c '| not built |' "$1")"
+		"$(grep -cE '\| (FAIL|TIMEOUT|KERNEL DIED|EMULATOR DIED) \|' "$1")" "$(grep -c '| not built |' "$1")"
 }
 
 write_table() {
