@@ -196,10 +196,7 @@ def table(folders):
 def standing(verdicts, tests):
     """What the verdicts of all its cases make of a claim."""
     mine = {verdict for address, verdict in verdicts.items() if is_about(address, tests)}
-    for name in ("FAIL", "ERROR", "KNOWN", "PASS"):
-        if name in mine:
-            return name
-    return "SKIP" if mine else None
+    return next((name for name in VERDICTS if name in mine), None)
 
 
 def short(folders):

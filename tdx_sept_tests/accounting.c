@@ -301,10 +301,11 @@ static unsigned int churn_rounds(void)
 
 static int churn(struct attempt *a)
 {
+	const unsigned int rounds = churn_rounds();
 	unsigned int i;
 	int err = 0;
 
-	for (i = 0; i < churn_rounds() && !err; i++) {
+	for (i = 0; i < rounds && !err; i++) {
 		err = gmem_allocate(a->fd, 0, CHURN_PAGES);
 		if (!err)
 			err = gmem_punch(a->fd, 0, CHURN_PAGES);
