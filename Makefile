@@ -217,9 +217,13 @@ claims:
 	scripts/claims.py short $(RESULTS) | scripts/block.py README.md claims
 
 mutants:
-	status=0; tests/mutants.sh $(if $(MUTANT),'$(MUTANT)',--doc docs/mutants.md) || status=$$?; \
+ifdef MUTANT
+	tests/mutants.sh '$(MUTANT)'
+else
+	status=0; tests/mutants.sh --doc docs/mutants.md || status=$$?; \
 	scripts/mutants.py short results/mutants/mutants.jsonl tests/mutants/*.patch | \
 		scripts/block.py README.md mutants; exit $$status
+endif
 
 install: all
 	scripts/install.sh '$(LINUX)' '$(O)/bin/tests' '$(DIR)'

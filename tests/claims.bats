@@ -160,4 +160,7 @@ a_run() {
 	[ "$(<"$dir/doc")" = "$(printf '%s\n' before '<!-- x: made by us -->' new '<!-- end of x -->' after)" ]
 	run -3 "$BATS_TEST_DIRNAME/../scripts/block.py" "$dir/doc" y </dev/null
 	[[ $output == *'0 parts y'* ]]
+	# Who was to write it has failed.
+	run -3 "$BATS_TEST_DIRNAME/../scripts/block.py" "$dir/doc" x </dev/null
+	[[ $output == *'nothing to put'* && $(<"$dir/doc") == *new* ]]
 }
