@@ -143,12 +143,8 @@ static int write_bochsrc(void)
 	rc = add_images(to);
 	fprintf(to, "romimage: file=%s, options=none\n"
 		"vgaromimage: file=%s\n", o->rom, o->rom);
-	/*
-	 * Of a plain guest with LA57 and pages of 2M only one page in each was ever
-	 * faulted in: what is written to the others lands there.
-	 */
 	fprintf(to, "cpu: model=sapphire_rapids, count=1:%u:1, ips=%u, quantum=%u, "
-		"reset_on_triple_fault=0, add_features=\"tdx\", exclude_features=\"la57\""
+		"reset_on_triple_fault=0, add_features=\"tdx\""
 		"%s%s%s\n", o->cpus, IPS, o->quantum,
 		o->msrs ? ", msrs=\"" : "", o->msrs ?: "", o->msrs ? "\"" : "");
 	fprintf(to, "tdx: channel=%d, control=%d, console=%d, hang=%u, seed=1%s\n",
