@@ -27,6 +27,7 @@
 #define PAGE_BYTES	4096ull
 #define MAX_CPUID	256
 #define MANY		4096		/* more TDs than any machine has keyids for */
+#define NR_NOTED	(1 << 17)	/* so that a batch of charges does not matter */
 #define TIMEOUT_MS	20000
 
 FIXTURE(td_limits) {
@@ -275,6 +276,32 @@ TEST_F(td_limits, of_memory_count_the_pages_of_the_tdx_module)
 	close_all(self);
 	suite_check(_metadata, __FILE__, __LINE__, "memory back",
 		    cgroup_check_back(self->cg, empty, 2 * BATCH_BYTES, &f), &f);
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(self->cpus), &self->cpus));
+}
+
+/*
+ * What is private is noted in an xarray, with 64 pages to a node of more than 512 bytes.
+ *
+ * Claims: B06
+ */
+TEST_F(td_limits, of_memory_count_the_notes_of_what_is_private)
+{
+	__u64 before, noted;
+	struct finding f;
+
+	REQUIRE(cgroup_why_not());
+	ASSERT_OK(td_open(&self->td));
+	ASSERT_OK(stay_on_this_cpu());
+	ASSERT_OK(cgroup_create(&self->cg));
+	ASSERT_OK(cgroup_enter(self->cg, 0));
+	ASSERT_OK(cgroup_usage(self->cg, &before));
+	ASSERT_OK(td_set_private(self->td, 0, NR_NOTED, true));
+	ASSERT_OK(cgroup_usage(self->cg, &noted));
+	EXPECT_LE(before + NR_NOTED / 64 * 512, noted + BATCH_BYTES);
+
+	ASSERT_OK(td_set_private(self->td, 0, NR_NOTED, false));
+	suite_check(_metadata, __FILE__, __LINE__, "memory back",
+		    cgroup_check_back(self->cg, before, 2 * BATCH_BYTES, &f), &f);
 	ASSERT_EQ(0, sched_setaffinity(0, sizeof(self->cpus), &self->cpus));
 }
 
