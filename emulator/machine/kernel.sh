@@ -12,8 +12,7 @@
 #
 # In the folder are vmlinux (with all symbols), vmlinux.boot (without what only a
 # debugger wants), System.map, config, and origin, which tells where it comes from.
-# Sources and objects are kept, so that a patch, or another configuration, costs what
-# it makes anew.
+# Sources and objects are kept, so that a patch costs what it makes anew.
 #
 # --copy builds nothing, but copies files of the sources, without any patch, to DIR.
 
@@ -355,7 +354,7 @@ main() {
 
 	work=$({ declare -p left_out left_out_code code; declare -f pack_own unpack_deb kernel_make
 		 echo "$source_hash $compiler $("$pahole" --version) $(ld --version | head -n 1)"
-		 echo "${configs[0]}"; } | sha256sum)
+		 echo "${configs[*]}"; } | sha256sum)
 	work=${work:0:16}
 	dir=$({ declare -f build configure; echo "$work"
 		cat "${fragments[@]}" "${patches[@]}"; } | sha256sum)
