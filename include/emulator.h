@@ -95,4 +95,8 @@ int emulator_tds(unsigned int *nr);
 int emulator_reports(void (*visit)(void *ctx, const struct finding *f, const char *json),
 		     void *ctx);
 
+/* One report, in the words of a finding: the rule is the invariant. */
+struct json_t;		/* of jansson */
+void emulator_finding(const struct json_t *report, struct finding *f);
+
 #endif

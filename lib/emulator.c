@@ -264,8 +264,8 @@ static const char *where_in(const json_t *frames)
 	return where;
 }
 
-/* The rule is the invariant; the text has what tells one report from another. */
-static void to_finding(const json_t *report, struct finding *f)
+/* The text has what tells one report from another. */
+void emulator_finding(const json_t *report, struct finding *f)
 {
 	const char *where = where_in(json_object_get(report, "backtrace"));
 	const char *gpa = member(report, "gpa"), *tdr = member(report, "tdr");
@@ -288,7 +288,7 @@ int emulator_reports(void (*visit)(void *ctx, const struct finding *f, const cha
 	     line = strtok_r(NULL, "\n", &save)) {
 		report = json_loads(line, 0, NULL);
 		if (report)
-			to_finding(report, &f);
+			emulator_finding(report, &f);
 		else
 			finding_set(&f, "sanitizer", "a report that cannot be read: %s", line);
 		json_decref(report);

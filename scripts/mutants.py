@@ -104,12 +104,17 @@ def now():
     return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
 
 
-def verdict_of(text):
-    """What the case and the machine said of it, on the descriptor for verdicts."""
+def verdict_of(text, address, folder):
+    """What the case and the machine said of it, on the descriptor for verdicts.  What the
+    sanitizer reported is findings, also of a case that could not ask for it."""
     verdict, reason = "ERROR", "ended without a verdict"
     for line in text.decode(errors="replace").splitlines():
         said = json.loads(line)
         verdict, reason = said.get("verdict") or said["machine"], said["reason"]
+        for report in said.get("reports", []):
+            with open(os.path.join(folder, "findings.jsonl"), "a", encoding="utf-8") as out:
+                out.write(json.dumps({"case": address, "invariant": report["rule"],
+                                      "text": report["text"], "where": "sanitizer"}) + "\n")
     return verdict, reason
 
 
@@ -137,7 +142,7 @@ def run_case(args, address, folder):
             pass
     os.close(writer)
     with os.fdopen(reader, "rb") as source:
-        return verdict_of(source.read())
+        return verdict_of(source.read(), address, folder)
 
 
 def run(args):

@@ -35,7 +35,9 @@
 
 #include "cases.h"
 #include "emulated.h"
+#include "emulator.h"
 #include "env.h"
+#include "finding.h"
 #include "folio_bpf.h"
 #include "host.h"
 #include "keeper.h"
@@ -891,8 +893,10 @@ static bool record_of_machine(struct job *j, struct outcome *o)
 {
 	size_t len = j->record_len, start;
 	const char *verdict, *reason;
-	json_t *json;
+	json_t *json, *reports, *report;
+	struct finding f;
 	bool is_one;
+	size_t i;
 
 	if (!run.emulated || !len)
 		return false;
@@ -900,9 +904,17 @@ static bool record_of_machine(struct job *j, struct outcome *o)
 	while (start && j->record[start - 1] != '\n')
 		start--;
 	json = json_loadb(j->record + start, len - start, 0, NULL);
-	is_one = json && !json_unpack(json, "{ss ss}", "machine", &verdict, "reason", &reason);
+	is_one = json && !json_unpack(json, "{ss ss so}", "machine", &verdict, "reason", &reason,
+				      "reports", &reports);
 	if (is_one) {
 		j->record_len = start;
+		/* In a machine that lives the case asks for them itself. */
+		setenv("SEPT_RESULTS", run.files[j->c->file].dir, 1);
+		finding_context(j->c->address, j->seed, 0);
+		json_array_foreach(reports, i, report) {
+			emulator_finding(report, &f);
+			finding_record(&f, "sanitizer");
+		}
 		decide(o, strcmp(verdict, "FAIL") ? VERDICT_ERROR : VERDICT_FAIL, "%s", reason);
 	}
 	json_decref(json);

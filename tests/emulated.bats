@@ -19,6 +19,7 @@ setup_file() {
 	cp "$runner" "$bin/runner"
 	stand_in >"$bin/tests/dies"
 	chmod +x "$bin/tests/dies"
+	cp "$root/build/bin/tests/td_sanitizer" "$bin/tests"
 	spinner
 	initramfs=$("$root/emulator/machine/initramfs.sh" --bin "$bin" --agent "$tools/agent")
 	export initramfs dir=$BATS_FILE_TMPDIR/machine
@@ -345,6 +346,15 @@ waits() {
 	[[ $(<"$BATS_TEST_TMPDIR/out") == *"ERROR dies.waits"*"the emulator was ended by signal 9"* ]]
 	grep -q 'PASS  dies.passes' "$BATS_TEST_TMPDIR/out"
 	until_so no_emulators
+}
+
+@test "the runner: what the sanitizer reported is a finding, also if the machine died of it" {
+	run runner --sanitizer fatal td_sanitizer.tdx.sees_the_host_write
+	echo "$output"
+	[[ $status -eq 1 && $output == *"the sanitizer ended the machine"* ]]
+	grep -q '"invariant":"host-write".*"where":"sanitizer"' \
+		"$BATS_TEST_TMPDIR/results/latest/td_sanitizer/findings.jsonl"
+	"$root/scripts/report.py" validate "$BATS_TEST_TMPDIR/results/latest"
 }
 
 @test "the runner: kill -9 of it leaves no emulator" {

@@ -62,6 +62,7 @@ static struct {
 	char progress[MESSAGE_MAX];	/* of the machine, when it last waited */
 	char failure[MESSAGE_MAX];	/* of the supervisor */
 	char lost[300];			/* how the emulator stands still */
+	json_t *reports;		/* of the sanitizer, in a machine that died */
 	struct termios termios;
 	bool raw;
 } x = { .console_to = -1, .results = -1, .notify = -1 };
@@ -485,10 +486,14 @@ static void print_lines(void)
 		print("# console: %s\n", x.lines[i % CONSOLE_LINES]);
 }
 
-/* The last lines of the emulator's log, and the last that names a reason. */
+/*
+ * The last lines of the emulator's log, and the last that names a reason.  What the
+ * sanitizer reported is there, too, and the case that would have asked for it is dead.
+ */
 static void print_log(char *why, size_t len)
 {
-	static char text[16384];
+	static const char report[] = "tdx-sanitizer: json ";
+	static char text[65536];
 	char *lines[LOG_LINES] = {}, *line, *save, *p;
 	struct stat st;
 	unsigned int nr = 0, i;
@@ -502,6 +507,8 @@ static void print_log(char *why, size_t len)
 	text[n > 0 ? n : 0] = '\0';
 	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		lines[nr++ % LOG_LINES] = line;
+		if (!strncmp(line, report, strlen(report)))
+			json_array_append_new(x.reports, json_loads(line + strlen(report), 0, NULL));
 		p = strstr(line, ">>PANIC<< ");
 		if (p)
 			snprintf(why, len, "%.300s", p + 10);
@@ -518,9 +525,10 @@ static void send_verdict(const char *verdict, const char *reason)
 
 	if (!env || !*env)
 		return;
-	json = json_pack("{ss ss}", "machine", verdict, "reason", reason);
+	json = json_pack("{ss ss sO}", "machine", verdict, "reason", reason, "reports", x.reports);
 	if (!json)
-		json = json_pack("{ss ss}", "machine", verdict, "reason", "the machine died");
+		json = json_pack("{ss ss sO}", "machine", verdict, "reason", "the machine died",
+				 "reports", x.reports);
 	text = json ? json_dumps(json, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
 	json_decref(json);
 	if (!text)
@@ -608,6 +616,7 @@ int machine_exec(const struct exec_options *opt)
 	int status;
 
 	x.opt = opt;
+	x.reports = json_array();
 	signal(SIGPIPE, SIG_IGN);
 	if (opt->console) {
 		x.console_to = open(opt->console, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
