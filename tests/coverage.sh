@@ -18,7 +18,9 @@ root=$PWD
 # shellcheck disable=SC2016 # for the shell in the machine
 in_machine='
 cd /tests || exit
-for test in *; do
+tests=$(echo *)
+set -f	# what globs has is for names of cases
+for test in $tests; do
 	set --
 	for name in $(./$test --list | cut -f 1); do
 		case $name in
