@@ -4,8 +4,9 @@
 #
 # Usage: tests/coverage.sh [--out DIR] [NAME-GLOB...]
 #
-# Runs each test file's cases of TDs one after the other in a single machine, as
-# hardware would, on a kernel that counts.  Prints a table and the functions that
+# The cases of a test file run one after the other in a machine of their own, as on
+# hardware, on a kernel that counts; one by one if some of them fail there, as what
+# leaves a kernel broken spoils it for the next.  Prints a table and the functions that
 # were never called; DIR (default: build/coverage) receives gcov's annotated sources.
 
 set -euo pipefail
@@ -14,26 +15,11 @@ root=$PWD
 # shellcheck source=scripts/cache.sh
 . scripts/cache.sh
 
-# The counters of the kernel are files without a size; tar would take them for empty.
+# Test file and cases are $0 and the arguments.  The counters of the kernel are files
+# without a size; tar would take them for empty.
 # shellcheck disable=SC2016 # for the shell in the machine
 in_machine='
-cd /tests || exit
-tests=$(echo *)
-set -f	# what globs has is for names of cases
-for test in $tests; do
-	set --
-	for name in $(./$test --list | cut -f 1); do
-		case $name in
-		*.tdx*) for glob in $globs; do
-				case $name in
-				$glob) set -- "$@" -r $name
-				       break ;;
-				esac
-			done ;;
-		esac
-	done
-	[ $# = 0 ] || ./$test "$@" 2>&1 | grep -E "^(not )?ok " >&2
-done
+/tests/$0 $(printf -- "-r %s " "$@") 2>&1 | grep -E "^(not )?ok " >&2
 cd /sys/kernel/debug/gcov || exit
 for file in $(find . -name "*.gcda"); do
 	mkdir -p /tmp/gcov/${file%/*}
@@ -42,9 +28,9 @@ done
 cd /tmp/gcov && tar -c -f - . | base64
 '
 
-# prepare: starts the machine; sets tools.
+# prepare: starts the machine; sets tools and bin.
 prepare() {
-	local tree bochs kernel initramfs bin
+	local tree bochs kernel initramfs
 
 	step_call scripts/linux.sh || exit
 	tree=$REPLY
@@ -64,26 +50,72 @@ prepare() {
 		die 3 "the emulated machine does not start"
 }
 
+# run_cases FILE CASE...: add what they reach to $tmp/gcov.  Fails if one of them does.
+run_cases() {
+	echo "coverage: $1 ($(($# - 1)))" >&2
+	"$tools/machine" exec --dir "$tmp/machine" --timeout 1200 -- /bin/sh -c "$in_machine" "$@" \
+		>"$tmp/data" 2>"$tmp/said" || return
+	rm -rf -- "$tmp/new"
+	mkdir "$tmp/new"
+	tr -d '\r' <"$tmp/data" | base64 -d | tar -x -C "$tmp/new" || return
+	if [[ -d $tmp/gcov ]]; then
+		gcov-tool merge -o "$tmp/sum" "$tmp/gcov" "$tmp/new" 2>/dev/null || return
+		rm -r -- "$tmp/gcov"
+		mv -- "$tmp/sum" "$tmp/gcov"
+	else
+		mv -- "$tmp/new" "$tmp/gcov"
+	fi
+	! grep -q '^not ok' "$tmp/said"
+}
+
+# names_of FILE: its cases of TDs that one of GLOBS names, one a line.
+names_of() {
+	local name glob
+
+	while read -r name _; do
+		[[ $name == *.tdx* ]] || continue
+		for glob in "${globs[@]}"; do
+			# shellcheck disable=SC2053 # a glob
+			[[ $name != $glob ]] || { echo "$name"; break; }
+		done
+	done < <("$1" --list)
+}
+
+run_all() {
+	local test name
+	local -a names
+
+	for test in "$bin"/tests/*; do
+		mapfile -t names < <(names_of "$test")
+		(( ${#names[@]} )) || continue
+		if ! run_cases "${test##*/}" "${names[@]}"; then
+			for name in "${names[@]}"; do
+				run_cases "${test##*/}" "$name" || :
+				cat "$tmp/said" >>"$tmp/verdicts"
+			done
+		else
+			cat "$tmp/said" >>"$tmp/verdicts"
+		fi
+	done
+}
+
 main() {
-	local out=$root/build/coverage tmp tools globs='*' data
-	local -a objects
+	local out=$root/build/coverage tmp tools bin data
+	local -a objects globs=('*')
 
 	if [[ ${1-} == --out ]]; then
 		out=$(realpath -m -- "${2:?}")
 		shift 2
 	fi
-	(( $# == 0 )) || globs=$*
+	(( $# == 0 )) || globs=("$@")
 	cache_find
 	step_init
 	tmp=$(mktemp -d "${TMPDIR:-/tmp}/coverage.XXXXXX")
 	step_tmp+=("$tmp")
 	prepare
-	"$tools/machine" exec --dir "$tmp/machine" --env "globs=$globs" -- \
-		/bin/sh -c "$in_machine" >"$tmp/data" 2>"$tmp/verdicts" ||
-		die 1 "the tests did not get to their end: $(tail -n 1 "$tmp/verdicts")"
+	run_all
 	"$tools/machine" stop --dir "$tmp/machine" || :	# it may have died
-	mkdir "$tmp/gcov"
-	tr -d '\r' <"$tmp/data" | base64 -d | tar -x -C "$tmp/gcov"
+	[[ -d $tmp/gcov ]] || die 1 "no case got to its end"
 	rm -rf -- "$out"
 	mkdir -p "$out"
 	cp "$tmp/verdicts" "$out/verdicts"
