@@ -49,7 +49,7 @@ declare -A value=(
 	[timeout]=own
 	[settle_ms]=2000
 	[expect_pin]=auto
-	[jobs]=1
+	[jobs]=auto
 	[results]=$root/results
 	[cpus]=2
 	[memory]=768
@@ -91,7 +91,8 @@ What runs:
   --suite NAME        a file of configs/suites: fast (default) or full
   --vm-type TYPE      all (default), default, sw_protected or tdx
   --repeat N          run it N times; until-fail: until a run is not green
-  --jobs N            cases at the same time (default 1)
+  --jobs N            cases at the same time; auto (default): on host and hardware one,
+                      in the emulated machine one for each processor, four at most
 
 How it runs:
   --rounds N          how often tests do what they repeat (races, lives of TDs);
@@ -477,16 +478,22 @@ shell() {
 
 # runner_command PLATFORM [ARGUMENT...]: sets runner.
 runner_command() {
-	local platform=$1
+	local platform=$1 jobs=${value[jobs]}
 	local -a selection
 
 	shift
+	if [[ $jobs == auto ]]; then
+		jobs=1
+		# Of 1 GiB each.
+		[[ $platform != emulated ]] || jobs=$(nproc)
+		(( jobs <= 4 )) || jobs=4
+	fi
 	suite_arguments "$platform"
 	runner=(
 		"$bin/runner" --bin-dir "$bin" --results "${value[results]}"
 		--platform "$platform" --repeat "${value[repeat]}"
 		--seed "${value[seed]}" --timeout "${value[timeout]}"
-		--settle-ms "${value[settle_ms]}" --expect-pin "${value[expect_pin]}" --jobs "${value[jobs]}"
+		--settle-ms "${value[settle_ms]}" --expect-pin "${value[expect_pin]}" --jobs "$jobs"
 		--commit "$(our_commit)" --command-line "$0$quoted"
 		--linux-origin "$tree/origin" --report "$root/scripts/report.py"
 		--errata "${SEPT_CONFIGS:-$root/configs}/errata.json"

@@ -66,8 +66,9 @@ config_value() {
 		REPLY="patterns of tests' addresses, separated by spaces"
 		return 1 ;;
 	jobs)
+		[[ $value != auto ]] || return 0
 		config_count "$value" 1024 && return
-		REPLY="a number from 1 to 1024"
+		REPLY="'auto' or a number from 1 to 1024"
 		return 1 ;;
 	repeat)
 		[[ $value != until-fail ]] || return 0

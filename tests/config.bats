@@ -38,7 +38,7 @@ show() {
 
 @test "a wrong value, and a wrong unit" {
 	printf 'jobs = many\n' >"$conf"
-	fails_with 2 "$conf:1: jobs = many: want a number from 1 to 1024" show
+	fails_with 2 "$conf:1: jobs = many: want 'auto' or a number from 1 to 1024" show
 	printf 'timeout = 5 parsecs\n' >"$conf"
 	fails_with 2 "$conf:1: timeout = 5 parsecs: want 'own', or seconds" show
 	printf 'settle_ms = 2m\n' >"$conf"

@@ -28,11 +28,11 @@ untouched() {
 	fails_with 2 "--vm-type=vax: want one of all, default" "$run_sh" --vm-type vax
 	fails_with 2 "--rounds=many: want 'suite', or a number" "$run_sh" --rounds many
 	fails_with 2 "--repeat=0: want 'until-fail' or a number" "$run_sh" --repeat 0
-	fails_with 2 "--jobs=-1: want a number" "$run_sh" --jobs=-1
+	fails_with 2 "--jobs=-1: want 'auto' or a number" "$run_sh" --jobs=-1
 	fails_with 2 "--seed=0xyz: want 'random'" "$run_sh" --seed 0xyz
 	fails_with 2 "--timeout=0: want 'own'" "$run_sh" --timeout 0
 	fails_with 2 "--settle-ms=2h: want milliseconds" "$run_sh" --settle-ms 2h
-	fails_with 2 "SEPT_JOBS=0: want a number" env SEPT_JOBS=0 "$run_sh"
+	fails_with 2 "SEPT_JOBS=0: want 'auto' or a number" env SEPT_JOBS=0 "$run_sh"
 	fails_with 2 "'a b' cannot match" "$run_sh" 'a b'
 	untouched
 }
