@@ -234,6 +234,13 @@ static int stay_on_this_cpu(void)
 	return RC(sched_setaffinity(0, sizeof(one), &one));
 }
 
+/* From here on a group of its own pays, in batches of one CPU. */
+static int charge_a_group(world *w, __u64 *usage)
+{
+	return stay_on_this_cpu() ?: cgroup_create(&w->cg) ?: cgroup_enter(w->cg, 0) ?:
+	       cgroup_usage(w->cg, usage);
+}
+
 /*
  * What the TDX module needs of a TD is the TD's: at least a TDR and a TDCS with
  * KVM_TDX_INIT_VM, a TDVPR and another page with KVM_TDX_INIT_VCPU.
@@ -247,10 +254,7 @@ TEST_F(td_limits, of_memory_count_the_pages_of_the_tdx_module)
 	unsigned int i, nr;
 
 	REQUIRE(cgroup_why_not());
-	ASSERT_OK(stay_on_this_cpu());
-	ASSERT_OK(cgroup_create(&self->cg));
-	ASSERT_OK(cgroup_enter(self->cg, 0));
-	ASSERT_OK(cgroup_usage(self->cg, &empty));
+	ASSERT_OK(charge_a_group(self, &empty));
 	for (nr = 0; nr < NR_CHARGED; nr++)
 		ASSERT_OK(td_open(&self->tds[self->nr_tds++]));
 	ASSERT_OK(cgroup_usage(self->cg, &opened));
@@ -291,10 +295,7 @@ TEST_F(td_limits, of_memory_count_the_notes_of_what_is_private)
 
 	REQUIRE(cgroup_why_not());
 	ASSERT_OK(td_open(&self->td));
-	ASSERT_OK(stay_on_this_cpu());
-	ASSERT_OK(cgroup_create(&self->cg));
-	ASSERT_OK(cgroup_enter(self->cg, 0));
-	ASSERT_OK(cgroup_usage(self->cg, &before));
+	ASSERT_OK(charge_a_group(self, &before));
 	ASSERT_OK(td_set_private(self->td, 0, NR_NOTED, true));
 	ASSERT_OK(cgroup_usage(self->cg, &noted));
 	EXPECT_LE(before + NR_NOTED / 64 * 512, noted + BATCH_BYTES);
