@@ -525,10 +525,10 @@ static void send_verdict(const char *verdict, const char *reason)
 
 	if (!env || !*env)
 		return;
-	json = json_pack("{ss ss sO}", "machine", verdict, "reason", reason, "reports", x.reports);
+	json = json_pack("{ss ss}", "machine", verdict, "reason", reason);
 	if (!json)
-		json = json_pack("{ss ss sO}", "machine", verdict, "reason", "the machine died",
-				 "reports", x.reports);
+		json = json_pack("{ss ss}", "machine", verdict, "reason", "the machine died");
+	json_object_set(json, "reports", x.reports);
 	text = json ? json_dumps(json, JSON_COMPACT | JSON_ENSURE_ASCII) : NULL;
 	json_decref(json);
 	if (!text)
