@@ -57,6 +57,7 @@ untouched() {
 	echo "$output"
 	[ "$status" -eq 0 ]
 	[[ $output == *$'\n--platform\nemulated\n'* ]]
+	[[ $output == *$'\n--jobs\n'"$(( $(nproc) < 4 ? $(nproc) : 4 ))"$'\n'* ]]
 	expected=(--machine "$clone/tools" --bochs "$clone/emulator/bochs" --kernel "$clone/kernel/vmlinux.boot"
 		--symbols "$clone/kernel/vmlinux" --initramfs "$clone/initramfs/cpio" --cpus 4 --memory 2048
 		--quantum 32 --schedule-seed 0x7 --kernel-args 'a=1 b' --sanitizer fatal --trace --explore 9 --
