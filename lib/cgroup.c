@@ -255,9 +255,35 @@ int cgroup_usage(const struct cgroup *cg, __u64 *bytes)
 	return err;
 }
 
+/* What the group has now, by kind, as far as memory.stat of cgroup v2 tells. */
+static void describe(const struct cgroup *cg, char *text, size_t len)
+{
+	static const char *const kinds[] = {
+		"anon", "file", "kernel_stack", "pagetables", "sec_pagetables", "percpu", "vmalloc",
+		"slab",
+	};
+	char stat[8192], line[40], *at;
+	size_t used = 0;
+	unsigned int i;
+
+	*text = '\0';
+	/* So that each line has a newline before it. */
+	stat[0] = '\n';
+	if (!cg->v2 || read_file(cg->path, "memory.stat", stat + 1, sizeof(stat) - 1))
+		return;
+	for (i = 0; i < sizeof(kinds) / sizeof(*kinds) && used < len; i++) {
+		snprintf(line, sizeof(line), "\n%s ", kinds[i]);
+		at = strstr(stat, line);
+		if (at && strtoull(at + strlen(line), NULL, 10))
+			used += snprintf(text + used, len - used, "%s %s %llu", used ? "," : ":",
+					 kinds[i], strtoull(at + strlen(line), NULL, 10));
+	}
+}
+
 int cgroup_check_back(const struct cgroup *cg, __u64 before, __u64 tolerance,
 		      struct finding *f)
 {
+	char kinds[240];
 	struct settle s;
 	__u64 now;
 	int err;
@@ -276,8 +302,9 @@ int cgroup_check_back(const struct cgroup *cg, __u64 before, __u64 tolerance,
 		settle_done(&s);
 		return 0;
 	}
-	finding_set(f, "charge", "%lld bytes more than before are charged to the group, and %llu may be: it was %llu and is %llu",
-		    (long long)(now - before), tolerance, before, now);
+	describe(cg, kinds, sizeof(kinds));
+	finding_set(f, "charge", "%lld bytes more than before are charged to the group, and %llu may be: it was %llu and is %llu%s",
+		    (long long)(now - before), tolerance, before, now, kinds);
 	f->waited_ms = settle_ms(&s);
 	return 1;
 }
