@@ -259,6 +259,18 @@ Survives: nothing else can see it.'
 	[ "$(grep -c red "$clone/calls")" -eq 16 ]
 }
 
+@test "two runs do not write to one folder" {
+	fake
+	mutant one red
+	mkdir -p "$clone/results/mutants"
+	exec 8<"$clone/results/mutants"
+	flock 8
+	run "$clone/tests/mutants.sh"
+	[[ $status -eq 3 && $output == *"another run writes to"* ]]
+	exec 8<&-
+	"$clone/tests/mutants.sh"
+}
+
 @test "wrong arguments" {
 	fake
 	mutant one red

@@ -273,7 +273,7 @@ build_together() {
 
 main() {
 	local whole=0 again=0 apart=0 results=$root/results/mutants doc=''
-	local lines bin bochs tools initramfs kernel linux dir patch rc=0
+	local lines lock bin bochs tools initramfs kernel linux dir patch rc=0
 	local -a modes=(off warn) globs=() patches=() addresses=() cases=() todo=() waiting=()
 	local -A number=()
 
@@ -281,6 +281,8 @@ main() {
 	choose
 	lines=$results/mutants.jsonl
 	mkdir -p "$results"
+	exec {lock}<"$results"
+	flock -n "$lock" || die 3 "another run writes to $results; wait for it, or give --results another folder"
 	step_init
 	prepare
 
