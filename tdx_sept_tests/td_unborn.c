@@ -15,8 +15,8 @@
 #include "suite.h"
 #include "td.h"
 
-#define ROUNDS		6	/* a page lost in each must stand out of the noise */
-#define NOISE		3
+#define ROUNDS		10	/* a page lost in each must stand out of the noise */
+#define NOISE		6
 #define PATTERN		0x0b0e000000000000ull
 #define NR_PAGES	16ull
 

@@ -300,6 +300,18 @@ row() {	# ID CASES REASON KERNELS [MORE]
 	says "1 passed, 0 failed, 0 skipped"
 }
 
+@test "a row of the errata table may leave out kernels that hold pages mapped in the S-EPT" {
+	fake a v.pass v.fail
+	errata "$(row B01 a.v.fail 'one page' '{}' ', "unpinned": true')" \
+		"$(row B02 a.v.pass 'one page' '{}' ', "unpinned": true')"
+	status 1 runner --errata "$dir/errata.json" --expect-pin 0
+	ended a.v.fail KNOWN
+	ended a.v.pass FAIL
+	status 1 runner --errata "$dir/errata.json" --expect-pin 1
+	ended a.v.fail FAIL
+	ended a.v.pass PASS
+}
+
 @test "a row of the errata table is about the kernels it names" {
 	local release major minor
 

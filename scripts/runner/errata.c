@@ -74,14 +74,25 @@ static const char *unknown_key(json_t *row, const char * const *known)
 	return NULL;
 }
 
+static int parse_flag(bool *out, json_t *row, const char *key, char *why, size_t why_len)
+{
+	json_t *value = json_object_get(row, key);
+
+	if (value && !json_is_boolean(value))
+		return wrong(why, why_len, "\"%s\" must be true or false", key);
+	*out = json_is_true(value);
+	return 0;
+}
+
 static int parse_row(struct erratum *r, json_t *row, char *why, size_t why_len)
 {
 	static const char * const keys[] = {
-		"id", "title", "cases", "reason", "kernels", "reference", "sometimes", NULL
+		"id", "title", "cases", "reason", "kernels", "reference", "sometimes",
+		"unpinned", NULL
 	};
 	static const char * const ends[] = { "from", "before", NULL };
 	const char *strings[6], *text;
-	json_t *kernels, *sometimes;
+	json_t *kernels;
 	char message[200];
 	unsigned int i;
 	int rc;
@@ -120,11 +131,8 @@ static int parse_row(struct erratum *r, json_t *row, char *why, size_t why_len)
 	if (!is_before(&r->from, &r->before))
 		return wrong(why, why_len, "\"before\" must be later than \"from\"");
 
-	sometimes = json_object_get(row, "sometimes");
-	if (sometimes && !json_is_boolean(sometimes))
-		return wrong(why, why_len, "\"sometimes\" must be true or false");
-	r->sometimes = json_is_true(sometimes);
-	return 0;
+	return parse_flag(&r->sometimes, row, "sometimes", why, why_len) ?:
+	       parse_flag(&r->unpinned, row, "unpinned", why, why_len);
 }
 
 /* The line on which row number @index begins, in a text that is an array. */
@@ -226,7 +234,7 @@ int errata_read(struct errata *out, const char *file, const struct cases *cases,
 }
 
 const struct erratum *errata_find(const struct errata *errata, const char *address,
-				  const char *release, const char *reason)
+				  const char *release, bool pinned, const char *reason)
 {
 	struct errata_version v;
 	unsigned int i;
@@ -237,7 +245,7 @@ const struct erratum *errata_find(const struct errata *errata, const char *addre
 		const struct erratum *r = &errata->rows[i];
 
 		if (!cases_match(address, r->cases) || is_before(&v, &r->from) ||
-		    !is_before(&v, &r->before))
+		    !is_before(&v, &r->before) || (pinned && r->unpinned))
 			continue;
 		if (reason ? !regexec(&r->reason, reason, 0, NULL, 0) : !r->sometimes)
 			return r;

@@ -27,13 +27,14 @@ struct errata_version {
  * @from:      first kernel that has it
  * @before:    first one that has it no more
  * @sometimes: the cases need not fail on each of these kernels each time
+ * @unpinned:  of these kernels, those that hold pages which the S-EPT maps are not meant
  * @line:      where it begins in the file
  */
 struct erratum {
 	const char *id, *title, *cases, *reference;
 	regex_t reason;
 	struct errata_version from, before;
-	bool sometimes;
+	bool sometimes, unpinned;
 	unsigned int line;
 };
 
@@ -60,11 +61,12 @@ int errata_read(struct errata *out, const char *file, const struct cases *cases,
  * @errata:  the table
  * @address: of the case
  * @release: of the kernel, as uname -r tells it
+ * @pinned:  it holds pages that the S-EPT maps (pinned.h)
  * @reason:  of the failure; NULL: a row by which the case must fail
  *
  * Return: NULL if there is none.
  */
 const struct erratum *errata_find(const struct errata *errata, const char *address,
-				  const char *release, const char *reason);
+				  const char *release, bool pinned, const char *reason);
 
 #endif
