@@ -484,7 +484,7 @@ runner_command() {
 	shift
 	if [[ $jobs == auto ]]; then
 		jobs=1
-		# Of 1 GiB each.
+		# Of a few hundred MB each, and as much in its cases.
 		[[ $platform != emulated ]] || jobs=$(nproc)
 		(( jobs <= 4 )) || jobs=4
 	fi

@@ -193,9 +193,13 @@ static void become(int fds[NR_PASSED], pid_t parent, char *options)
 
 static void fork_machine(char *options, int fds[NR_PASSED])
 {
+	static bool forked;
 	pid_t parent = getppid(), pid;
 	char text[100];
 
+	if (!forked)
+		memory_give_back();
+	forked = true;
 	/* Or both would write it. */
 	tdx_flush();
 	fflush(NULL);

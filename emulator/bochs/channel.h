@@ -78,6 +78,9 @@ std::string control_command(const std::string &line);
 /* The emulator is about to end or to fork: bring what is buffered to its file. */
 void tdx_flush(void);
 
+/* Of the machine's memory, give the host back what is zero: before the first fork. */
+void memory_give_back(void);
+
 /* This is the copy: leave the original's files alone.  Its options come next. */
 void tdx_forked(void);
 

@@ -8,6 +8,9 @@
  * the TLBs have no pointer to it but while a TD runs, and no TLB entry survives
  * the way into a TD or out of it.
  */
+#include <sys/mman.h>
+
+#include "channel.h"
 #include "glue.h"
 
 #define LOG_THIS genlog->
@@ -23,6 +26,31 @@ Bit8u *host_page(Bit64u pa)
 	if ((pa >> 12) >= tdx_nr_pages)
 		return NULL;
 	return BX_MEM(0)->getHostMemAddr(NULL, pa & ~0xfffull, BX_RW);
+}
+
+/*
+ * The host kernel has cleared what it has freed.  Of such a page each copy of the machine
+ * would have an entry in its page tables, to be copied and freed with it; given back to
+ * the host, it reads as zeroes just as well.
+ */
+void memory_give_back(void)
+{
+	Bit8u *begin = NULL, *end = NULL;
+
+	for (Bit64u n = 0; n < tdx_nr_pages; n++) {
+		Bit8u *page = host_page(n << 12);
+
+		if (!page || ((uintptr_t)page & 0xfff) || memcmp(page, zeroes, sizeof(zeroes)))
+			continue;
+		if (page != end) {
+			if (begin)
+				madvise(begin, end - begin, MADV_DONTNEED);
+			begin = page;
+		}
+		end = page + sizeof(zeroes);
+	}
+	if (begin)
+		madvise(begin, end - begin, MADV_DONTNEED);
 }
 
 /* ---- The module's ---- */
