@@ -49,7 +49,7 @@ class Patch:
         self.title, *lines = header.splitlines()
         fields, current = {}, None
         for line in lines:
-            found = re.match(r"(Bug class|Test|Rounds|Rule|Survives): *(.*)", line)
+            found = re.match(r"(Bug class|Test|Rounds|Module|Rule|Survives): *(.*)", line)
             if found:
                 current = found[1]
                 fields[current] = found[2]

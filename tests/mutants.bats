@@ -97,6 +97,7 @@ fake() {
 			--kernel)		kernel=${2%/*} ;;
 			--results)		results=$2 ;;
 			--option=sanitizer=*)	mode=${1##*=} ;;
+			--tdx)			[[ $2 != lenient=* ]] || echo "module $2" >>"$root/calls" ;;
 			esac
 			shift
 		done
@@ -171,6 +172,16 @@ Survives: nothing else can see it.'
 	"$clone/tests/mutants.sh" --again --apart
 	[ "$(grep build "$clone/calls")" = $'build \nbuild lone.patch\nbuild red.patch' ]
 	[ "$(outcome red warn)" = "caught a.tdx.named freed 2/2" ]
+}
+
+@test "a mutant that wants another TDX module has a machine of its own" {
+	fake
+	mutant odd red 'Module: lenient=1'
+	mutant red red
+	"$clone/tests/mutants.sh" --sanitizer off
+	[ "$(grep -E 'build|module' "$clone/calls")" = \
+		$'build together.patch\nbuild odd.patch\nmodule lenient=1' ]
+	[ "$(outcome odd off)" = "caught a.tdx.named freed 2/2" ]
 }
 
 @test "what is not built or does not boot is told, and the others are run" {

@@ -222,14 +222,19 @@ build() {
 	linux=$(sed -n 's/^linux = //p' "$kernel/origin")
 }
 
-# boot: sets dir.  Return: whether it came up.
+# module_of PATCH: sets REPLY to what it wants of the emulated TDX module.
+module_of() {
+	REPLY=$(sed -n '/^--- /q; s/^Module: *//p' "$1")
+}
+
+# boot [MODULE]: sets dir.  Return: whether it came up.
 boot() {
 	dir=$(mktemp -d)
 	step_tmp+=("$dir")
 	"$tools/machine" start --dir "$dir" --owner $$ --bochs "$bochs/bochs" \
 		--kernel "$kernel/vmlinux.boot" --initramfs "$initramfs" --rom "$tools/rom.bin" \
 		--boot-image "$tools/boot_image" --msrs "$tools/msrs.def" --tdx sanitizer=warn \
-		--tdx "vmlinux=$kernel/vmlinux" >"$results/said" 2>&1
+		--tdx "vmlinux=$kernel/vmlinux" ${1:+--tdx "$1"} >"$results/said" 2>&1
 }
 
 halt() {
@@ -238,10 +243,12 @@ halt() {
 
 # run_alone PATCH: with a kernel of its own.
 run_alone() {
-	local mode verdict=not-built
+	local mode module verdict=not-built
 
+	module_of "$1"
+	module=$REPLY
 	if build "$1"; then
-		if boot; then
+		if boot "$module"; then
 			run "$1" 0
 			halt
 			return
@@ -257,9 +264,13 @@ run_alone() {
 # of them.  All, not just those that are waiting, so that the kernel is the same for
 # whoever asks.  Return: whether it could be built.
 build_together() {
-	local sources=$results/sources n name
-	local -a files all=("$root"/tests/mutants/*.patch)
+	local sources=$results/sources n name patch
+	local -a files all=()
 
+	for patch in "$root"/tests/mutants/*.patch; do
+		module_of "$patch"
+		[[ -n $REPLY ]] || all+=("$patch")
+	done
 	mapfile -t files < <("$root/scripts/mutants_together.py" files "${all[@]}")
 	rm -rf -- "$sources"
 	mkdir "$sources"
