@@ -108,6 +108,8 @@ The emulated machine (docs/emulated.md):
   --cpus N            processors (default 2)
   --memory MB         memory (default 768)
   --kernel-args TEXT  more of its kernel's command line
+  --kernel-source FILE
+                      its kernel from this package instead, as configs/kernel/linux-7.2
   --kernel-patch FILE build its kernel with this patch; may be repeated
   --kernel-config NAME
                       and with configs/kernel/NAME.config; may be repeated
@@ -159,7 +161,7 @@ END
 unknown_option() {
 	local name=$1
 
-	config_nearest "${name#--}" "${settings[@]//_/-}" junit explore kernel-patch kernel-config \
+	config_nearest "${name#--}" "${settings[@]//_/-}" junit explore kernel-source kernel-patch kernel-config \
 		"${flags[@]}"
 	die 2 "unknown option '$name' (nearest: --$REPLY); see ./run.sh --help"
 }
@@ -200,7 +202,7 @@ read_settings() {
 parse() {
 	local parsed error name long
 
-	printf -v long '%s:,' "${settings[@]//_/-}" junit explore kernel-patch kernel-config
+	printf -v long '%s:,' "${settings[@]//_/-}" junit explore kernel-source kernel-patch kernel-config
 	long+=$(IFS=,; echo "${flags[*]}")
 	if ! parsed=$(env -u POSIXLY_CORRECT getopt -n run.sh -o h -l "$long" -- "$@" 2>/dev/null); then
 		error=$(env -u POSIXLY_CORRECT LC_ALL=C getopt -n run.sh -o h -l "$long" -- "$@" 2>&1 >/dev/null) || :
@@ -221,9 +223,9 @@ parse() {
 			shift
 			config_value 'count:1000000' "$1" || die 2 "--explore=$1: want $REPLY"
 			explore=$REPLY ;;
-		kernel-patch)
+		kernel-source | kernel-patch)
 			shift
-			[[ -f $1 ]] || die 2 "--kernel-patch: $1 is no file"
+			[[ -f $1 ]] || die 2 "--$name: $1 is no file"
 			kernel+=("--$name" "$(realpath -- "$1")") ;;
 		kernel-config)
 			shift

@@ -30,7 +30,8 @@ struct emulated_names {
  * @kernel:    vmlinux; @symbols: the same with symbols, or NULL
  * @initramfs: has the tests in /tests and the runner in /bin
  * @kernel_args: more of the kernel's command line, or NULL
- * @kernel_patches: what @kernel was built with; they are told, not applied
+ * @kernel_source: what @kernel was built from, if it is not the usual; told, not read
+ * @kernel_patches: what it was built with; they are told, not applied
  * @kernel_configs: the same
  * @sanitizer: off, warn or fatal
  * @trace:     write a SEAMCALL trace of each case
@@ -40,6 +41,7 @@ struct emulated_names {
  */
 struct emulated {
 	const char *tools, *bochs, *kernel, *symbols, *initramfs, *kernel_args, *sanitizer;
+	const char *kernel_source;
 	struct emulated_names kernel_patches, kernel_configs;
 	bool trace;
 	unsigned int cpus, memory, quantum;

@@ -31,7 +31,7 @@ void emulated_defaults(struct emulated *e)
 enum {
 	OPT_TOOLS = 512, OPT_BOCHS, OPT_KERNEL, OPT_SYMBOLS, OPT_INITRAMFS, OPT_KERNEL_ARGS,
 	OPT_SANITIZER, OPT_TRACE, OPT_CPUS, OPT_MEMORY, OPT_QUANTUM, OPT_SCHEDULE_SEED,
-	OPT_KERNEL_PATCH, OPT_KERNEL_CONFIG,
+	OPT_KERNEL_SOURCE, OPT_KERNEL_PATCH, OPT_KERNEL_CONFIG,
 };
 
 static const struct argp_option options[] = {
@@ -42,7 +42,8 @@ static const struct argp_option options[] = {
 	{ "symbols", OPT_SYMBOLS, "VMLINUX", 0, "The same with symbols", 1 },
 	{ "initramfs", OPT_INITRAMFS, "FILE", 0, "With the tests in /tests", 1 },
 	{ "kernel-args", OPT_KERNEL_ARGS, "TEXT", 0, "More of the kernel's command line", 1 },
-	{ "kernel-patch", OPT_KERNEL_PATCH, "FILE", 0, "What it was built with; recorded", 1 },
+	{ "kernel-source", OPT_KERNEL_SOURCE, "FILE", 0, "What it was built from; recorded", 1 },
+	{ "kernel-patch", OPT_KERNEL_PATCH, "FILE", 0, "With what; recorded", 1 },
 	{ "kernel-config", OPT_KERNEL_CONFIG, "NAME", 0, "The same", 1 },
 	{ "cpus", OPT_CPUS, "N", 0, "Processors (default: 2)", 1 },
 	{ "memory", OPT_MEMORY, "MB", 0, "Memory (default: 768)", 1 },
@@ -96,6 +97,9 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_KERNEL_ARGS:
 		e->kernel_args = *arg ? arg : NULL;
+		break;
+	case OPT_KERNEL_SOURCE:
+		e->kernel_source = arg;
 		break;
 	case OPT_KERNEL_PATCH:
 		keep(state, &e->kernel_patches, arg);
@@ -377,9 +381,10 @@ json_t *emulated_json(const struct emulated *e)
 	char seed[24];
 
 	snprintf(seed, sizeof(seed), "0x%llx", e->schedule_seed);
-	return json_pack("{si si si ss ss* so so ss sb}", "cpus", e->cpus, "memory", e->memory,
+	return json_pack("{si si si ss ss* ss* so so ss sb}", "cpus", e->cpus, "memory", e->memory,
 			 "quantum", e->quantum, "schedule_seed", seed,
 			 "kernel_args", e->kernel_args,
+			 "kernel_source", e->kernel_source,
 			 "kernel_patches", names_json(&e->kernel_patches),
 			 "kernel_configs", names_json(&e->kernel_configs),
 			 "sanitizer", e->sanitizer, "trace", e->trace);
@@ -420,6 +425,10 @@ void emulated_print_options(const struct emulated *e, unsigned long long schedul
 	if (e->kernel_args) {
 		fprintf(to, " --kernel-args ");
 		print_quoted(e->kernel_args, to);
+	}
+	if (e->kernel_source) {
+		fprintf(to, " --kernel-source ");
+		print_quoted(e->kernel_source, to);
 	}
 	print_names("kernel-patch", &e->kernel_patches, to);
 	print_names("kernel-config", &e->kernel_configs, to);

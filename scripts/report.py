@@ -150,6 +150,8 @@ def machine(run, case):
             f' --cpus {told["cpus"]} --memory {told["memory"]} --sanitizer {told["sanitizer"]}'
     if "kernel_args" in told:
         words += f' --kernel-args {shlex.quote(told["kernel_args"])}'
+    if "kernel_source" in told:
+        words += f' --kernel-source {shlex.quote(told["kernel_source"])}'
     for name in told["kernel_patches"]:
         words += f' --kernel-patch {shlex.quote(str(name))}'
     for name in told["kernel_configs"]:

@@ -72,13 +72,15 @@ untouched() {
 @test "patches and configurations of the machine's kernel" {
 	cd "$BATS_TEST_TMPDIR"
 	: >'a b.patch'
-	run "$run_sh" --kernel-patch 'a b.patch' --kernel-config lockdep --kernel-patch "$clone/run.sh" 'x.*'
+	: >older
+	run "$run_sh" --kernel-source older --kernel-patch 'a b.patch' --kernel-config lockdep --kernel-patch "$clone/run.sh" 'x.*'
 	echo "$output"
 	[ "$status" -eq 0 ]
 	[[ $output == *$'\n'--platform$'\n'emulated$'\n'* && $output != *$'\n'host$'\n'* ]]
-	[[ $output == *--kernel-patch$'\n'"$BATS_TEST_TMPDIR/a b.patch"$'\n'--kernel-config$'\n'lockdep$'\n'--kernel-patch$'\n'"$clone/run.sh"$'\n'--$'\n''x.*' ]]
-	grep -qxF "kernel --patch $BATS_TEST_TMPDIR/a b.patch --config lockdep --patch $clone/run.sh" "$calls"
+	[[ $output == *--kernel-source$'\n'"$BATS_TEST_TMPDIR/older"$'\n'--kernel-patch$'\n'"$BATS_TEST_TMPDIR/a b.patch"$'\n'--kernel-config$'\n'lockdep$'\n'--kernel-patch$'\n'"$clone/run.sh"$'\n'--$'\n''x.*' ]]
+	grep -qxF "kernel --source $BATS_TEST_TMPDIR/older --patch $BATS_TEST_TMPDIR/a b.patch --config lockdep --patch $clone/run.sh" "$calls"
 	: >"$calls"
+	fails_with 2 "--kernel-source: none is no file" "$run_sh" --kernel-source none
 	fails_with 2 "--kernel-patch: none is no file" "$run_sh" --kernel-patch none
 	fails_with 2 "/kernel/none.config" "$run_sh" --kernel-config none
 	fails_with 2 "--kernel-patch is for --platform emulated, not for host" "$run_sh" --platform host --kernel-patch 'a b.patch'
@@ -295,7 +297,7 @@ without_tdx() {
 	run "$run_sh" --help
 	[[ $status -eq 0 && $output == *Usage:* && $output == *Examples:* && $output == *"Exit status:"* ]]
 	for option in platform suite vm-type repeat rounds jobs seed timeout settle-ms expect-pin results junit json list show-config no-install \
-		cpus memory kernel-args kernel-patch kernel-config quantum schedule-seed explore sanitizer trace; do
+		cpus memory kernel-args kernel-source kernel-patch kernel-config quantum schedule-seed explore sanitizer trace; do
 		[[ $output == *"--$option"* ]]
 	done
 	untouched
