@@ -19,7 +19,7 @@
 #include "td.h"
 
 #define NR_PAGES	24ull
-#define NOISE		4		/* pages, of METER_LOST */
+#define NOISE		10		/* pages, of METER_LOST; a TD that is lost whole has 18 */
 #define PATTERN		0x1057000000000000ull
 
 /**
