@@ -4,6 +4,7 @@
 
   mutants.py tests PATCH...              what their headers name under "Test:"
   mutants.py rounds PATCH                what its header has under "Rounds:", if anything
+  mutants.py module PATCH                and under "Module:"
   mutants.py find FILE KEY               whether FILE has an outcome with that key
   mutants.py run FOLDER ... -- CASE...   run cases in a machine that has been started
   mutants.py record FILE --key K ...     judge that, and add a line to FILE
@@ -62,7 +63,7 @@ class Patch:
                 raise Unreadable(f'{path} has no "{wanted}:" in its header')
         self.bug, self.tests = fields["Bug class"], fields["Test"].split()
         self.rule, self.survives = fields.get("Rule"), fields.get("Survives")
-        self.rounds = fields.get("Rounds", "")
+        self.rounds, self.module = fields.get("Rounds", ""), fields.get("Module", "")
 
 
 def read_lines(path):
@@ -407,8 +408,8 @@ def main():
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("tests")
     command.add_argument("patch", nargs="+")
-    command = commands.add_parser("rounds")
-    command.add_argument("patch")
+    for field in ("rounds", "module"):
+        commands.add_parser(field).add_argument("patch")
     command = commands.add_parser("find")
     command.add_argument("file")
     command.add_argument("key")
@@ -446,8 +447,8 @@ def main():
         if args.command == "tests":
             for path in args.patch:
                 print("\n".join(Patch(path).tests))
-        elif args.command == "rounds":
-            print(Patch(args.patch).rounds)
+        elif args.command in ("rounds", "module"):
+            print(getattr(Patch(args.patch), args.command))
         elif args.command == "find":
             return 0 if any(line["key"] == args.key and line["verdict"] != "error"
                             for line in latest(args.file).values()) else 1

@@ -140,10 +140,19 @@ def with_switch(name, text):
     return text.replace("\n#include", "\n" + DECLARATION + "#include", 1)
 
 
+def wants_another_module(path):
+    """What its header says under "Module:" is told to a machine when it boots."""
+    with open(path, encoding="utf-8") as patch:
+        return re.search(r"^Module:", patch.read().partition("\n--- ")[0], re.MULTILINE)
+
+
 def make(sources, out, patches):
     variants, lone, number = {}, [], 0
     for path in patches:
         name = os.path.basename(path).removesuffix(".patch")
+        if wants_another_module(path):
+            lone.append(name)
+            continue
         found = {}
         for file, new in patched(sources, path).items():
             with open(os.path.join(sources, file), encoding="utf-8") as source:

@@ -222,11 +222,6 @@ build() {
 	linux=$(sed -n 's/^linux = //p' "$kernel/origin")
 }
 
-# module_of PATCH: sets REPLY to what it wants of the emulated TDX module.
-module_of() {
-	REPLY=$(sed -n '/^--- /q; s/^Module: *//p' "$1")
-}
-
 # boot [MODULE]: sets dir.  Return: whether it came up.
 boot() {
 	dir=$(mktemp -d)
@@ -245,8 +240,7 @@ halt() {
 run_alone() {
 	local mode module verdict=not-built
 
-	module_of "$1"
-	module=$REPLY
+	module=$("$root/scripts/mutants.py" module "$1")
 	if build "$1"; then
 		if boot "$module"; then
 			run "$1" 0
@@ -264,13 +258,9 @@ run_alone() {
 # of them.  All, not just those that are waiting, so that the kernel is the same for
 # whoever asks.  Return: whether it could be built.
 build_together() {
-	local sources=$results/sources n name patch
-	local -a files all=()
+	local sources=$results/sources n name
+	local -a files all=("$root"/tests/mutants/*.patch)
 
-	for patch in "$root"/tests/mutants/*.patch; do
-		module_of "$patch"
-		[[ -n $REPLY ]] || all+=("$patch")
-	done
 	mapfile -t files < <("$root/scripts/mutants_together.py" files "${all[@]}")
 	rm -rf -- "$sources"
 	mkdir "$sources"
