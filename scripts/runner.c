@@ -504,6 +504,7 @@ static void expect_pin(const json_t *environment)
 			     "mapped", &run.control.mapped, "unmapped", &run.control.unmapped);
 	if (run.has_control && !strcmp(what, "auto"))
 		what = run.control.mapped > run.control.unmapped ? "1" : "0";
+	run.pinned = !strcmp(what, "1");
 	setenv("SEPT_EXPECT_PIN", what, 1);
 }
 
@@ -1004,16 +1005,15 @@ static void job_judge(struct job *j, const struct kept *kept, struct outcome *o)
 static void apply_errata(const struct job *j, struct outcome *o)
 {
 	const char *address = j->c->address, *release = run.kernel.release;
-	const bool pinned = !strcmp(getenv("SEPT_EXPECT_PIN"), "1");
 	const struct erratum *row;
 
 	if (o->verdict == VERDICT_FAIL) {
-		o->known = errata_find(&run.errata, address, release, pinned, o->reason);
+		o->known = errata_find(&run.errata, address, release, run.pinned, o->reason);
 		if (o->known)
 			o->verdict = VERDICT_KNOWN;
 		return;
 	}
-	row = errata_find(&run.errata, address, release, pinned, NULL);
+	row = errata_find(&run.errata, address, release, run.pinned, NULL);
 	if (o->verdict == VERDICT_PASS && row)
 		decide(o, VERDICT_FAIL, "errata: what is known as %s passes on Linux %s, so the row %s:%u is out of date",
 		       row->id, release, opt.errata, row->line);

@@ -95,7 +95,7 @@ struct runner {
 	unsigned int last_file;		/* whose kernel log lines come when nothing runs */
 	json_t *restored, *all;		/* sentences; end lines for --json */
 
-	bool emulated, has_control;
+	bool emulated, has_control, pinned;
 	struct pinned_control control;	/* of the machine that the cases run on */
 	struct utsname kernel;		/* of the machine that the cases run on */
 	unsigned long long count[NR_VERDICTS], settle_max;
