@@ -264,6 +264,7 @@ static void describe(const struct cgroup *cg, char *text, size_t len)
 	};
 	char stat[8192], line[40], *at;
 	size_t used = 0;
+	unsigned long long bytes;
 	unsigned int i;
 
 	*text = '\0';
@@ -274,9 +275,10 @@ static void describe(const struct cgroup *cg, char *text, size_t len)
 	for (i = 0; i < sizeof(kinds) / sizeof(*kinds) && used < len; i++) {
 		snprintf(line, sizeof(line), "\n%s ", kinds[i]);
 		at = strstr(stat, line);
-		if (at && strtoull(at + strlen(line), NULL, 10))
+		bytes = at ? strtoull(at + strlen(line), NULL, 10) : 0;
+		if (bytes)
 			used += snprintf(text + used, len - used, "%s %s %llu", used ? "," : ":",
-					 kinds[i], strtoull(at + strlen(line), NULL, 10));
+					 kinds[i], bytes);
 	}
 }
 

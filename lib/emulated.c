@@ -399,14 +399,21 @@ static void print_quoted(const char *text, FILE *to)
 	fputc('\'', to);
 }
 
+/* Nothing if there is no @text. */
+static void print_option(const char *option, const char *text, FILE *to)
+{
+	if (!text)
+		return;
+	fprintf(to, " --%s ", option);
+	print_quoted(text, to);
+}
+
 static void print_names(const char *option, const struct emulated_names *names, FILE *to)
 {
 	unsigned int i;
 
-	for (i = 0; i < names->nr; i++) {
-		fprintf(to, " --%s ", option);
-		print_quoted(names->name[i], to);
-	}
+	for (i = 0; i < names->nr; i++)
+		print_option(option, names->name[i], to);
 }
 
 void emulated_print_options(const struct emulated *e, unsigned long long schedule_seed, FILE *to)
@@ -422,14 +429,8 @@ void emulated_print_options(const struct emulated *e, unsigned long long schedul
 		fprintf(to, " --memory %u", e->memory);
 	if (strcmp(e->sanitizer, defaults.sanitizer))
 		fprintf(to, " --sanitizer %s", e->sanitizer);
-	if (e->kernel_args) {
-		fprintf(to, " --kernel-args ");
-		print_quoted(e->kernel_args, to);
-	}
-	if (e->kernel_source) {
-		fprintf(to, " --kernel-source ");
-		print_quoted(e->kernel_source, to);
-	}
+	print_option("kernel-args", e->kernel_args, to);
+	print_option("kernel-source", e->kernel_source, to);
 	print_names("kernel-patch", &e->kernel_patches, to);
 	print_names("kernel-config", &e->kernel_configs, to);
 }
