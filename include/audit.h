@@ -52,6 +52,18 @@ int audit_find(struct order *o, struct audit_page out[AUDIT_MAX]);
 int audit_check(struct order *o, struct finding *f);
 
 /**
+ * audit_check_mapped() - each page that KVM has mapped in a TD's S-EPT is in a file
+ * @fd: a guest_memfd of the TD
+ * @f:  receives the finding
+ *
+ * Without a trace: by the tables of sept.h, which must be at hand (sept_why_not()).
+ * They know nothing of a page that KVM believes to have taken out.
+ *
+ * Return: 0, 1 or -errno, as audit_check().
+ */
+int audit_check_mapped(int fd, struct finding *f);
+
+/**
  * audit_retire() - take a page out of use, for ever
  * @pfn: the page, whoever has it; free is best
  *

@@ -26,6 +26,9 @@ struct sept {
 	size_t nr, room;
 };
 
+/* NULL; or why none can be looked at here, in a sentence.  Static storage. */
+const char *sept_why_not(void);
+
 /**
  * sept_read() - look
  * @fd:      a guest_memfd of the TD.  Of another VM, and of another file, nothing is

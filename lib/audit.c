@@ -7,6 +7,7 @@
 
 #include "audit.h"
 #include "folio.h"
+#include "sept.h"
 
 struct search {
 	struct audit_page *out;
@@ -14,15 +15,14 @@ struct search {
 };
 
 /* Why the page allocator says that it is not the TD's any more, or NULL. */
-static const char *not_the_tds(const struct folio_record *rec, const struct order_page *page,
-			       bool *reused)
+static const char *not_the_tds(const struct folio_record *rec, enum order_kind kind, bool *reused)
 {
 	const unsigned int flags = folio_flags(rec);
 
 	*reused = false;
 	if (flags & FOLIO_BUDDY || !rec->refs)
 		return "free";
-	if (page->kind != ORDER_DATA)
+	if (kind != ORDER_DATA)
 		return NULL;
 	/* Memory of a TD stands in a page cache. */
 	*reused = true;
@@ -69,7 +69,7 @@ static void look(void *ctx, __u64 pfn, const struct order_page *page)
 		s->err = err;
 		return;
 	}
-	now = not_the_tds(&rec, page, &a.reused);
+	now = not_the_tds(&rec, page->kind, &a.reused);
 	if (!now && !page->freed)
 		return;
 	a.reused |= page->reused != 0;
@@ -106,6 +106,35 @@ int audit_check(struct order *o, struct finding *f)
 	finding_set(f, "free-while-mapped", "%d page%s free or another's while a TD has %s: %s",
 		    nr, nr > 1 ? "s are" : " is", nr > 1 ? "them" : "it", pages[0].text);
 	return 1;
+}
+
+int audit_check_mapped(int fd, struct finding *f)
+{
+	const struct folio_cache nobody = {};
+	struct folio_record rec;
+	const char *now;
+	struct sept sept;
+	char why[200] = "";
+	bool reused;
+	size_t i;
+	int rc;
+
+	rc = sept_read(fd, &sept, why, sizeof(why));
+	for (i = 0; !rc && i < sept.nr; i++) {
+		rec = (struct folio_record){ .word = sept.pfns[i] };
+		rc = folio_by_pfn(&rec, 1, &nobody);
+		now = rc ? NULL : not_the_tds(&rec, ORDER_DATA, &reused);
+		if (now) {
+			finding_set(f, "free-while-mapped", "pfn 0x%llx, which KVM has mapped in the S-EPT, is %s",
+				    sept.pfns[i], now);
+			rc = 1;
+		}
+	}
+	if (rc < 0)
+		finding_set(f, "free-while-mapped", "cannot tell what the S-EPT maps: %s",
+			    *why ? why : strerror(-rc));
+	sept_free(&sept);
+	return rc;
 }
 
 int audit_retire(__u64 pfn)

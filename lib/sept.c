@@ -129,6 +129,18 @@ static bool is_gmem(int fd)
 	return strstr(name, "[kvm-gmem]");
 }
 
+static int begin(char *why, size_t why_len)
+{
+	return kcore_open(why, why_len) ?: learn_layout(why, why_len);
+}
+
+const char *sept_why_not(void)
+{
+	static char why[200];
+
+	return begin(why, sizeof(why)) ? why : NULL;
+}
+
 int sept_read(int fd, struct sept *out, char *why, size_t why_len)
 {
 	int err, tries;
@@ -136,7 +148,7 @@ int sept_read(int fd, struct sept *out, char *why, size_t why_len)
 	memset(out, 0, sizeof(*out));
 	if (!is_gmem(fd))
 		return 0;
-	err = kcore_open(why, why_len) ?: learn_layout(why, why_len);
+	err = begin(why, why_len);
 	if (err)
 		return err;
 	for (tries = 0; tries < RETRIES; tries++) {

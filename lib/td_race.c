@@ -7,9 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "audit.h"
 #include "census.h"
 #include "gmem.h"
 #include "meter.h"
+#include "sept.h"
 #include "td_race.h"
 
 #define EVERY		4		/* rounds between two looks at who holds pages */
@@ -32,7 +34,7 @@ struct hold {
 	const struct td_role *roles[TD_RACE_ROLES];
 	unsigned int nr;
 	struct race *r;
-	bool absent, spends;
+	bool absent, spends, sees_sept;
 	struct td_world world;
 	struct census *before[2];	/* what the files had before the round; may be NULL */
 };
@@ -54,24 +56,6 @@ static int look_before(struct hold *h)
 	return rc;
 }
 
-/* Nobody holds the pages that have left their file, nor those that are made to. */
-static int look_after(struct hold *h, struct finding *f)
-{
-	struct td_world *w = &h->world;
-	unsigned int i;
-	int rc = 0;
-
-	for (i = 0; i < 2; i++) {
-		if (!rc && w->gmem[i] >= 0)
-			rc = gmem_punch(w->gmem[i], 0, TD_WORLD_PAGES);
-		if (!rc && h->before[i])
-			rc = census_check_freed(h->before[i], 0, TD_WORLD_PAGES, f);
-		census_free(h->before[i]);
-		h->before[i] = NULL;
-	}
-	return rc;
-}
-
 /* A finding about this round. */
 static int find(const struct hold *h, struct finding *f, const char *what, int rc,
 		const char *more)
@@ -87,6 +71,35 @@ static int find(const struct hold *h, struct finding *f, const char *what, int r
 	finding_set(f, what, "after round %u (%s) %s%s%s", race_round(h->r), text, more,
 		    rc ? ": " : "", rc ? strerrorname_np(-rc) : "");
 	return 1;
+}
+
+/* Nothing that has left its file is still mapped. */
+static int look_at_sept(const struct hold *h, struct finding *f)
+{
+	const int fd = h->world.gmem[0];
+	struct finding mapped;
+	int rc = h->sees_sept && fd >= 0 ? audit_check_mapped(fd, &mapped) : 0;
+
+	return rc ? find(h, f, mapped.invariant, 0, mapped.text) : 0;
+}
+
+/* Nobody holds the pages that have left their file, nor those that are made to. */
+static int look_after(struct hold *h, struct finding *f)
+{
+	struct td_world *w = &h->world;
+	unsigned int i;
+	/* First, as a punch takes from the S-EPT what another one has forgotten there. */
+	int rc = look_at_sept(h, f);
+
+	for (i = 0; i < 2; i++) {
+		if (!rc && w->gmem[i] >= 0)
+			rc = gmem_punch(w->gmem[i], 0, TD_WORLD_PAGES);
+		if (!rc && h->before[i])
+			rc = census_check_freed(h->before[i], 0, TD_WORLD_PAGES, f);
+		census_free(h->before[i]);
+		h->before[i] = NULL;
+	}
+	return rc;
 }
 
 /* A vCPU that had to stop goes on where user space has mended what it stopped at. */
@@ -247,6 +260,9 @@ int td_race(const struct td_race *race, struct finding *f)
 	if (rc)
 		return rc;
 	prepare(&h, roles, allowed);
+	h.sees_sept = !sept_why_not();
+	if (!h.sees_sept)
+		fprintf(stderr, "# not looked at what the S-EPT maps: %s\n", sept_why_not());
 	plan.nr = h.nr;
 	if (!plan.rounds && h.spends)
 		plan.rounds = race_lives();
