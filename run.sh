@@ -61,6 +61,8 @@ declare -A value=(
 # These are of the emulated machine alone.
 machine_settings=(cpus memory quantum schedule_seed kernel_args sanitizer)
 declare -A origin=()	# no entry: built-in
+# What else takes a value, and what takes none.
+plain_options=(junit explore kernel-source kernel-patch kernel-config)
 flags=(json list trace show-config no-install help)
 
 usage() {
@@ -161,8 +163,7 @@ END
 unknown_option() {
 	local name=$1
 
-	config_nearest "${name#--}" "${settings[@]//_/-}" junit explore kernel-source kernel-patch kernel-config \
-		"${flags[@]}"
+	config_nearest "${name#--}" "${settings[@]//_/-}" "${plain_options[@]}" "${flags[@]}"
 	die 2 "unknown option '$name' (nearest: --$REPLY); see ./run.sh --help"
 }
 
@@ -202,7 +203,7 @@ read_settings() {
 parse() {
 	local parsed error name long
 
-	printf -v long '%s:,' "${settings[@]//_/-}" junit explore kernel-source kernel-patch kernel-config
+	printf -v long '%s:,' "${settings[@]//_/-}" "${plain_options[@]}"
 	long+=$(IFS=,; echo "${flags[*]}")
 	if ! parsed=$(env -u POSIXLY_CORRECT getopt -n run.sh -o h -l "$long" -- "$@" 2>/dev/null); then
 		error=$(env -u POSIXLY_CORRECT LC_ALL=C getopt -n run.sh -o h -l "$long" -- "$@" 2>&1 >/dev/null) || :

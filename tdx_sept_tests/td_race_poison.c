@@ -104,13 +104,17 @@ static int look(struct td_world *w, struct finding *f)
 		finding_set(f, "poison", "the TD has the bad page");
 		return -EEXIST;
 	}
-	rc = bad->stays ? hear(w) : 0;
-	if (rc) {
-		finding_set(f, "poison", "what a vCPU is told of the bad page");
-		return rc;
+	if (bad->stays) {
+		rc = hear(w);
+		if (rc) {
+			finding_set(f, "poison", "what a vCPU is told of the bad page");
+			return rc;
+		}
+		rc = gmem_punch(w->gmem[0], BAD, 1);
+		if (rc)
+			return rc;
 	}
-	rc = bad->stays ? gmem_punch(w->gmem[0], BAD, 1) : 0;
-	return rc ?: check_held(bad, f) ?: poison_undo(bad->pfn) ?:
+	return check_held(bad, f) ?: poison_undo(bad->pfn) ?:
 	       census_check_freed(bad->before, BAD, 1, f);
 }
 
