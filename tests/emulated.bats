@@ -192,6 +192,14 @@ ends() {
 	[[ $status -eq 0 && $output == *"# ended 1 process that the command left running"* ]]
 }
 
+@test "what the sanitizer has seen of a command over its limit is told" {
+	SEPT_VERDICT_FD=4 run exec_in --timeout 10 -- 4>"$BATS_TEST_TMPDIR/verdict" \
+		sh -c '/tests/td_sanitizer -r td_sanitizer.tdx.sees_the_host_write; while :; do :; done'
+	echo "$output"
+	[ "$status" -eq 124 ]
+	grep '"reports":\[.*"host-write"' "$BATS_TEST_TMPDIR/verdict"
+}
+
 @test "kill -9 of the emulator is an error of the infrastructure, for that command alone" {
 	in_background -- sh -c 'echo doing; while :; do :; done'
 	kill -KILL "$(copy)"

@@ -62,7 +62,7 @@ static struct {
 	char progress[MESSAGE_MAX];	/* of the machine, when it last waited */
 	char failure[MESSAGE_MAX];	/* of the supervisor */
 	char lost[300];			/* how the emulator stands still */
-	json_t *reports;		/* of the sanitizer, in a machine that died */
+	json_t *reports;		/* of the sanitizer, that nobody in the machine can ask for */
 	struct termios termios;
 	bool raw;
 } x = { .console_to = -1, .results = -1, .notify = -1 };
@@ -488,7 +488,7 @@ static void print_lines(void)
 
 /*
  * The last lines of the emulator's log, and the last that names a reason.  What the
- * sanitizer reported is there, too, and the case that would have asked for it is dead.
+ * sanitizer reported is there, too, and the case that would have asked for it cannot.
  */
 static void print_log(char *why, size_t len)
 {
@@ -557,10 +557,12 @@ static int judge(void)
 	if (x.exited && x.exit.started)
 		return machine_verdict(false, "%s cannot be run in the machine: %s", x.opt->argv[0],
 				       strerror(x.exit.started));
-	if (x.exited && x.exit.nr_stuck) {
+	if (!x.exited || x.exit.nr_stuck || x.exit.timed_out) {
 		print_lines();
-		return machine_verdict(true, "%u of its processes cannot be killed", x.exit.nr_stuck);
+		print_log(why, sizeof(why));
 	}
+	if (x.exited && x.exit.nr_stuck)
+		return machine_verdict(true, "%u of its processes cannot be killed", x.exit.nr_stuck);
 	if (x.exited && x.exit.timed_out)
 		return machine_verdict(true, "it ran into its limit of %s s of the machine's time",
 				       x.opt->seconds);
@@ -572,8 +574,6 @@ static int judge(void)
 		       WEXITSTATUS(x.exit.status);
 	}
 
-	print_lines();
-	print_log(why, sizeof(why));
 	if (x.failure[0])
 		return machine_verdict(false, "%s", x.failure);
 	if (x.death[0])
