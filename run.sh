@@ -465,8 +465,7 @@ shell() {
 	[[ ${value[seed]} == random ]] || options+=(--option "seed=${value[seed]}")
 	say "the machine boots"
 	"$tools/machine" start --dir "$dir" --owner $$ --bochs "${start[1]}" --kernel "${start[3]}" \
-		--initramfs "${start[7]}" --rom "$tools/rom.bin" --boot-image "$tools/boot_image" \
-		--msrs "$tools/msrs.def" --cpus "${value[cpus]}" --memory "${value[memory]}" \
+		--initramfs "${start[7]}" --cpus "${value[cpus]}" --memory "${value[memory]}" \
 		--quantum "${value[quantum]}" --kernel-args "${value[kernel_args]}" \
 		--tdx "sanitizer=${value[sanitizer]}" --tdx "vmlinux=${start[5]}" || exit
 	if (( ${#globs[@]} )); then

@@ -36,7 +36,7 @@ enum {
 
 static const struct argp_option options[] = {
 	{ NULL, 0, NULL, 0, "Of the emulated machine:", 1 },
-	{ "machine", OPT_TOOLS, "DIR", 0, "Where machine, boot_image, rom.bin and msrs.def are", 1 },
+	{ "machine", OPT_TOOLS, "DIR", 0, "Where the program machine is, and what it needs", 1 },
 	{ "bochs", OPT_BOCHS, "FILE", 0, "The emulator", 1 },
 	{ "kernel", OPT_KERNEL, "VMLINUX", 0, "What it boots", 1 },
 	{ "symbols", OPT_SYMBOLS, "VMLINUX", 0, "The same with symbols", 1 },
@@ -285,9 +285,6 @@ int emulated_start(struct emulated *e, const char *dir, char *why, size_t why_le
 	argv = tool_command(e, "start");
 	add(argv, "--owner=%d", getpid());
 	add(argv, "--bochs=%s", e->bochs);
-	add(argv, "--rom=%s/rom.bin", e->tools);
-	add(argv, "--boot-image=%s/boot_image", e->tools);
-	add(argv, "--msrs=%s/msrs.def", e->tools);
 	add(argv, "--kernel=%s", e->kernel);
 	add(argv, "--initramfs=%s", e->initramfs);
 	add(argv, "--cpus=%u", e->cpus);

@@ -70,8 +70,7 @@ main() {
 
 	start=$(now_ms)
 	"$tools/machine" start --dir "$dir/machine" --owner $$ --bochs "$bochs" --kernel "$kernel" \
-		--initramfs "$initramfs" --rom "$tools/rom.bin" --boot-image "$tools/boot_image" \
-		--msrs "$tools/msrs.def" --tdx sanitizer=off
+		--initramfs "$initramfs" --tdx sanitizer=off
 	printf 'The emulated machine (medians of %d)\n' "$rounds"
 	printf '  %-28s %9d ms\n' 'power-on to the first command' $(($(now_ms) - start))
 	in_machine off /bin/true

@@ -45,8 +45,7 @@ prepare() {
 	step_call emulator/machine/initramfs.sh --bin "$bin" --agent "$tools/agent" || exit
 	initramfs=$REPLY
 	"$tools/machine" start --dir "$tmp/machine" --owner $$ --bochs "$bochs/bochs" \
-		--kernel "$kernel/vmlinux.boot" --initramfs "$initramfs" --rom "$tools/rom.bin" \
-		--boot-image "$tools/boot_image" --msrs "$tools/msrs.def" --memory 2048 ||
+		--kernel "$kernel/vmlinux.boot" --initramfs "$initramfs" --memory 2048 ||
 		die 3 "the emulated machine does not start"
 }
 

@@ -18,8 +18,7 @@ setup_file() {
 		--selftests "$tree")
 	export tools dir=$BATS_FILE_TMPDIR/machine
 	"$tools/machine" start --dir "$dir" --owner "$BATS_ROOT_PID" --bochs "$bochs/bochs" \
-		--kernel "$kernel/vmlinux.boot" --initramfs "$initramfs" --rom "$tools/rom.bin" \
-		--boot-image "$tools/boot_image" --msrs "$tools/msrs.def" --tdx sanitizer=warn
+		--kernel "$kernel/vmlinux.boot" --initramfs "$initramfs" --tdx sanitizer=warn
 }
 
 teardown_file() {

@@ -25,8 +25,7 @@ setup_file() {
 	export initramfs dir=$BATS_FILE_TMPDIR/machine
 	# Shorter than by default: a machine that spins takes its time.
 	"$tools/machine" start --dir "$dir" --owner "$BATS_ROOT_PID" --hang 3 --bochs "$bochs" \
-		--kernel "$kernel/vmlinux.boot" --initramfs "$initramfs" --rom "$tools/rom.bin" \
-		--boot-image "$tools/boot_image" --msrs "$tools/msrs.def" --tdx sanitizer=warn
+		--kernel "$kernel/vmlinux.boot" --initramfs "$initramfs" --tdx sanitizer=warn
 }
 
 teardown_file() {
@@ -236,8 +235,7 @@ ends() {
 	sleep 1000 3>&- &
 	pid=$!
 	"$tools/machine" start --dir "$own" --owner "$pid" --bochs "$bochs" \
-		--kernel "$kernel/vmlinux.boot" --initramfs "$initramfs" --rom "$tools/rom.bin" \
-		--boot-image "$tools/boot_image" --msrs "$tools/msrs.def"
+		--kernel "$kernel/vmlinux.boot" --initramfs "$initramfs"
 	supervisor=$("$tools/machine" status --dir "$own" | sed 's/.*supervisor=\([0-9]*\) .*/\1/')
 	kill -KILL "$pid"
 	until_so [ ! -e "/proc/$supervisor" ]
@@ -293,7 +291,7 @@ story() {
 	run exec_in --option nonsense=1 -- true
 	[ "$status" -eq 125 ]
 	run "$tools/machine" start --dir "$dir" --bochs "$bochs" --kernel "$kernel/vmlinux.boot" \
-		--initramfs "$initramfs" --rom "$tools/rom.bin" --boot-image "$tools/boot_image"
+		--initramfs "$initramfs"
 	[[ $status -eq 2 && $output == *"there is a machine in $dir already"* ]]
 	run "$tools/machine" fly
 	[[ $status -eq 2 && $output == *"is none of start, exec"* ]]

@@ -227,8 +227,7 @@ boot() {
 	dir=$(mktemp -d)
 	step_tmp+=("$dir")
 	"$tools/machine" start --dir "$dir" --owner $$ --bochs "$bochs/bochs" \
-		--kernel "$kernel/vmlinux.boot" --initramfs "$initramfs" --rom "$tools/rom.bin" \
-		--boot-image "$tools/boot_image" --msrs "$tools/msrs.def" --tdx sanitizer=warn \
+		--kernel "$kernel/vmlinux.boot" --initramfs "$initramfs" --tdx sanitizer=warn \
 		--tdx "vmlinux=$kernel/vmlinux" ${1:+--tdx "$1"} >"$results/said" 2>&1
 }
 

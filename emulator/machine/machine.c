@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <libgen.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <string.h>
@@ -16,22 +17,21 @@
 #define MAX_OPTIONS	64
 
 static const char usage[] =
-"Usage: machine start --dir DIR --bochs FILE --rom FILE --boot-image FILE\n"
-"               --kernel VMLINUX --initramfs FILE [OPTION...]\n"
+"Usage: machine start --dir DIR --bochs FILE --kernel VMLINUX --initramfs FILE\n"
+"               [OPTION...]\n"
 "       machine exec --dir DIR [OPTION...] -- COMMAND [ARGUMENT...]\n"
 "       machine shell --dir DIR [OPTION...] [-- COMMAND [ARGUMENT...]]\n"
 "       machine status --dir DIR\n"
 "       machine stop --dir DIR\n"
 "\n"
 "start boots a machine and returns; what it leaves in DIR is bochsrc, console.log\n"
-"and bochs.log.  exec runs a command in a copy of the machine as it was then, and\n"
+"and bochs.log.  It finds rom.bin, boot_image and msrs.def beside itself.  exec runs a command in a copy of the machine as it was then, and\n"
 "shell one with a terminal (Ctrl-] leaves).\n"
 "\n"
 "start:\n"
 "  --cpus N, --memory MB      (2, 768)\n"
 "  --quantum N                instructions of a processor's turn (16)\n"
 "  --kernel-args TEXT         more of the kernel's command line\n"
-"  --msrs FILE                of Bochs: MSRs that it does not know\n"
 "  --tdx KEY=VALUE            option of the emulated TDX; may be repeated\n"
 "  --hang N                   a machine silent for N seconds of its own time hangs\n"
 "                             (15; 0: never)\n"
@@ -50,8 +50,8 @@ static const char usage[] =
 "if the kernel died or hung, 125 if the emulator did, 2 or 3 if nothing was run.\n";
 
 enum {
-	OPT_DIR = 256, OPT_BOCHS, OPT_ROM, OPT_BOOT_IMAGE, OPT_KERNEL, OPT_INITRAMFS, OPT_CPUS,
-	OPT_MEMORY, OPT_QUANTUM, OPT_KERNEL_ARGS, OPT_MSRS, OPT_TDX, OPT_HANG, OPT_OWNER,
+	OPT_DIR = 256, OPT_BOCHS, OPT_KERNEL, OPT_INITRAMFS, OPT_CPUS,
+	OPT_MEMORY, OPT_QUANTUM, OPT_KERNEL_ARGS, OPT_TDX, OPT_HANG, OPT_OWNER,
 	OPT_OPTION, OPT_ENV, OPT_TIMEOUT, OPT_CONSOLE, OPT_LOG, OPT_RESULTS, OPT_PROGRESS,
 	OPT_HELP,
 };
@@ -59,15 +59,12 @@ enum {
 static const struct option options[] = {
 	{ "dir", required_argument, NULL, OPT_DIR },
 	{ "bochs", required_argument, NULL, OPT_BOCHS },
-	{ "rom", required_argument, NULL, OPT_ROM },
-	{ "boot-image", required_argument, NULL, OPT_BOOT_IMAGE },
 	{ "kernel", required_argument, NULL, OPT_KERNEL },
 	{ "initramfs", required_argument, NULL, OPT_INITRAMFS },
 	{ "cpus", required_argument, NULL, OPT_CPUS },
 	{ "memory", required_argument, NULL, OPT_MEMORY },
 	{ "quantum", required_argument, NULL, OPT_QUANTUM },
 	{ "kernel-args", required_argument, NULL, OPT_KERNEL_ARGS },
-	{ "msrs", required_argument, NULL, OPT_MSRS },
 	{ "tdx", required_argument, NULL, OPT_TDX },
 	{ "hang", required_argument, NULL, OPT_HANG },
 	{ "owner", required_argument, NULL, OPT_OWNER },
@@ -99,6 +96,18 @@ static const char *absolute(const char *name, const char *path)
 	if (!real)
 		die(EXIT_USAGE, "--%s %s: %s", name, path, strerror(errno));
 	return real;
+}
+
+/* What was built with this program. */
+static const char *beside(const char *name)
+{
+	char self[PATH_MAX], *path;
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	self[n > 0 ? n : 0] = '\0';
+	if (asprintf(&path, "%s/%s", dirname(self), name) < 0 || access(path, R_OK))
+		die(EXIT_ENVIRONMENT, "there is no %s that can be read beside this program", name);
+	return path;
 }
 
 /* One more option of the bochsrc's line "tdx:". */
@@ -165,12 +174,6 @@ int main(int argc, char **argv)
 		case OPT_BOCHS:
 			start.bochs = absolute("bochs", optarg);
 			break;
-		case OPT_ROM:
-			start.rom = absolute("rom", optarg);
-			break;
-		case OPT_BOOT_IMAGE:
-			start.boot_image = absolute("boot-image", optarg);
-			break;
 		case OPT_KERNEL:
 			start.kernel = absolute("kernel", optarg);
 			break;
@@ -188,9 +191,6 @@ int main(int argc, char **argv)
 			break;
 		case OPT_KERNEL_ARGS:
 			start.kernel_args = optarg;
-			break;
-		case OPT_MSRS:
-			start.msrs = absolute("msrs", optarg);
 			break;
 		case OPT_TDX:
 			add_tdx(tdx, sizeof(tdx), optarg);
@@ -240,8 +240,11 @@ int main(int argc, char **argv)
 	argv += optind;
 
 	if (!strcmp(command, "start")) {
-		if (!start.bochs || !start.rom || !start.boot_image || !start.kernel || !start.initramfs)
-			die(EXIT_USAGE, "start needs --bochs, --rom, --boot-image, --kernel and --initramfs");
+		if (!start.bochs || !start.kernel || !start.initramfs)
+			die(EXIT_USAGE, "start needs --bochs, --kernel and --initramfs");
+		start.rom = beside("rom.bin");
+		start.boot_image = beside("boot_image");
+		start.msrs = beside("msrs.def");
 		/* The emulator works in there. */
 		start.dir = *dir == '/' ? dir : NULL;
 		if (!start.dir)

@@ -23,8 +23,8 @@ enum {
 
 /* supervisor.c */
 struct start_options {
-	const char *dir, *bochs, *rom, *boot_image, *kernel, *initramfs, *kernel_args;
-	const char *msrs, *tdx;
+	const char *dir, *bochs, *kernel, *initramfs, *kernel_args, *tdx;
+	const char *rom, *boot_image, *msrs;
 	unsigned int cpus, memory, quantum, hang;
 	int owner;
 };

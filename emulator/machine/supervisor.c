@@ -144,9 +144,8 @@ static int write_bochsrc(void)
 	fprintf(to, "romimage: file=%s, options=none\n"
 		"vgaromimage: file=%s\n", o->rom, o->rom);
 	fprintf(to, "cpu: model=sapphire_rapids, count=1:%u:1, ips=%u, quantum=%u, "
-		"reset_on_triple_fault=0, add_features=\"tdx\""
-		"%s%s%s\n", o->cpus, IPS, o->quantum,
-		o->msrs ? ", msrs=\"" : "", o->msrs ?: "", o->msrs ? "\"" : "");
+		"reset_on_triple_fault=0, add_features=\"tdx\", msrs=\"%s\"\n",
+		o->cpus, IPS, o->quantum, o->msrs);
 	fprintf(to, "tdx: channel=%d, control=%d, console=%d, hang=%u, seed=1%s\n",
 		FD_STREAM, FD_CONTROL, FD_CONSOLE, o->hang, o->tdx);
 	/* Nothing here may depend on the host's time. */

@@ -40,9 +40,8 @@ prepare() {
 	machine=$tools/machine
 	origin=$kernel/origin
 	mapfile -t not_built < <(logs_of "$initramfs")
-	"$machine" start --dir "$tmp/machine" --bochs "$bochs/bochs" --rom "$tools/rom.bin" \
-		--boot-image "$tools/boot_image" --msrs "$tools/msrs.def" --kernel "$kernel/vmlinux.boot" \
-		--initramfs "$initramfs" --cpus 2 --memory 2048 --owner $$ ||
+	"$machine" start --dir "$tmp/machine" --bochs "$bochs/bochs" \
+		--kernel "$kernel/vmlinux.boot" --initramfs "$initramfs" --cpus 2 --memory 2048 --owner $$ ||
 		die 3 "the emulated machine does not start"
 }
 
