@@ -473,14 +473,16 @@ bool sept_blocked(u64 raw);
 u64 sept_entry(u64 state, u64 pa);
 enum walk sept_walk(struct tdx_module *m, const struct td *td, u64 gpa,
 		    unsigned int level, struct entry *e);
-void sept_details(struct call *c, const struct entry *e, unsigned int level);
+u64 sept_refuse(struct call *c, const struct entry *e, u64 status);
 bool page_info_valid(u64 rcx, unsigned int min, unsigned int max);
 bool gpa_is_shared(const struct td *td, u64 gpa);
 bool private_gpa_valid(const struct td *td, u64 gpa);
 u64 sept_reach(struct tdx_module *m, struct call *c, struct td *td, enum mode tree,
 	       unsigned int min, unsigned int max, struct entry *e);
-u64 sept_lock_host(struct tdx_module *m, struct call *c, struct entry *e);
+u64 sept_open(struct tdx_module *m, struct call *c, struct td *td, enum mode tree,
+	      unsigned int min, unsigned int max, struct entry *e);
 void sept_set(struct tdx_module *m, struct entry *e, u64 raw);
+u64 sept_take(struct tdx_module *m, struct call *c, struct entry *e, struct pamt *p);
 bool tlb_tracked(const struct td *td, u64 bepoch);
 u64 mem_sept_add(struct tdx_module *m, struct call *c);
 u64 mem_sept_remove(struct tdx_module *m, struct call *c);

@@ -25,10 +25,8 @@ u64 mem_page_add(struct tdx_module *m, struct call *c)
 		status = sept_reach(m, c, td, UNLOCKED, 0, 0, &e);
 	if (status)
 		return status;
-	if (sept_state(e.raw) != ST_FREE) {
-		sept_details(c, &e, e.level);
-		return TDX_EPT_ENTRY_STATE_INCORRECT | TDX_OPERAND_RCX;
-	}
+	if (sept_state(e.raw) != ST_FREE)
+		return sept_refuse(c, &e, TDX_EPT_ENTRY_STATE_INCORRECT);
 	if (!aligned(source, PAGE_SIZE) || !shared_hpa_valid(m, source))
 		return TDX_OPERAND_INVALID | TDX_OPERAND_R9;
 	status = check_page(m, pa, TDX_OPERAND_R8, true, TDX_PT_NDA, &p);
@@ -58,17 +56,11 @@ u64 mem_page_aug(struct tdx_module *m, struct call *c)
 
 	status = explicit_td(m, in(c, TDX_RDX), TDX_OPERAND_RDX, false, &td);
 	if (!status)
-		status = check_td_state(td, c->leaf, true);
-	if (!status)
-		status = sept_reach(m, c, td, SHARED, 0, 1, &e);
-	if (!status)
-		status = sept_lock_host(m, c, &e);
+		status = sept_open(m, c, td, SHARED, 0, 1, &e);
 	if (status)
 		return status;
-	if (sept_state(e.raw) != ST_FREE) {
-		sept_details(c, &e, e.level);
-		return TDX_EPT_ENTRY_STATE_INCORRECT | TDX_OPERAND_RCX;
-	}
+	if (sept_state(e.raw) != ST_FREE)
+		return sept_refuse(c, &e, TDX_EPT_ENTRY_STATE_INCORRECT);
 	status = e.level ? check_free_2m(m, pa, TDX_OPERAND_R8, &p) :
 			   check_page(m, pa, TDX_OPERAND_R8, true, TDX_PT_NDA, &p);
 	if (status)
@@ -92,19 +84,14 @@ u64 mem_range_block(struct tdx_module *m, struct call *c)
 
 	status = explicit_td(m, in(c, TDX_RDX), TDX_OPERAND_RDX, false, &td);
 	if (!status)
-		status = check_td_state(td, c->leaf, true);
-	if (!status)
-		status = sept_reach(m, c, td, EXCLUSIVE, 0, td->root_level, &e);
-	if (!status)
-		status = sept_lock_host(m, c, &e);
+		status = sept_open(m, c, td, EXCLUSIVE, 0, td->root_level, &e);
 	if (status)
 		return status;
 	state = sept_state(e.raw);
-	if (state == ST_FREE || sept_blocked(e.raw)) {
-		sept_details(c, &e, e.level);
-		return (state == ST_FREE ? TDX_EPT_ENTRY_STATE_INCORRECT :
-					   TDX_GPA_RANGE_ALREADY_BLOCKED) | TDX_OPERAND_RCX;
-	}
+	if (state == ST_FREE)
+		return sept_refuse(c, &e, TDX_EPT_ENTRY_STATE_INCORRECT);
+	if (sept_blocked(e.raw))
+		return sept_refuse(c, &e, TDX_GPA_RANGE_ALREADY_BLOCKED);
 
 	/* All three states that can be blocked differ from that by one bit. */
 	pa = e.raw & SEPT_HPA;
@@ -124,17 +111,11 @@ u64 mem_range_unblock(struct tdx_module *m, struct call *c)
 
 	status = explicit_td(m, in(c, TDX_RDX), TDX_OPERAND_RDX, false, &td);
 	if (!status)
-		status = check_td_state(td, c->leaf, true);
-	if (!status)
-		status = sept_reach(m, c, td, EXCLUSIVE, 0, td->root_level, &e);
-	if (!status)
-		status = sept_lock_host(m, c, &e);
+		status = sept_open(m, c, td, EXCLUSIVE, 0, td->root_level, &e);
 	if (status)
 		return status;
-	if (!sept_blocked(e.raw)) {
-		sept_details(c, &e, e.level);
-		return TDX_EPT_ENTRY_STATE_INCORRECT | TDX_OPERAND_RCX;
-	}
+	if (!sept_blocked(e.raw))
+		return sept_refuse(c, &e, TDX_EPT_ENTRY_STATE_INCORRECT);
 	pa = e.raw & SEPT_HPA;
 	p = pamt_of(m, pa);
 	if (td->op_state == OS_RUNNABLE && !tlb_tracked(td, p->bepoch))
@@ -169,35 +150,22 @@ u64 mem_page_remove(struct tdx_module *m, struct call *c)
 	struct entry e;
 	struct pamt *p;
 	struct td *td;
-	u64 status, pa;
+	u64 status;
 
 	status = explicit_td(m, in(c, TDX_RDX), TDX_OPERAND_RDX, false, &td);
 	if (!status)
-		status = check_td_state(td, c->leaf, true);
-	if (!status)
-		status = sept_reach(m, c, td, SHARED, 0, 2, &e);
-	if (!status)
-		status = sept_lock_host(m, c, &e);
+		status = sept_open(m, c, td, SHARED, 0, 2, &e);
 	if (status)
 		return status;
-	if (!(e.raw & SEPT_LEAF)) {
-		sept_details(c, &e, e.level);
-		return TDX_EPT_ENTRY_STATE_INCORRECT | TDX_OPERAND_RCX;
-	}
-	pa = e.raw & SEPT_HPA;
-	p = pamt_of(m, pa);
+	if (!(e.raw & SEPT_LEAF))
+		return sept_refuse(c, &e, TDX_EPT_ENTRY_STATE_INCORRECT);
+	p = pamt_of(m, e.raw & SEPT_HPA);
 	if (busy_exclusive(&p->lock))
 		return TDX_OPERAND_BUSY | TDX_OPERAND_RCX;
-	if (td->op_state == OS_RUNNABLE && !sept_blocked(e.raw) && !m->cfg.lenient) {
-		sept_details(c, &e, e.level);
-		return TDX_GPA_RANGE_NOT_BLOCKED | TDX_OPERAND_RCX;
-	}
+	if (td->op_state == OS_RUNNABLE && !sept_blocked(e.raw) && !m->cfg.lenient)
+		return sept_refuse(c, &e, TDX_GPA_RANGE_NOT_BLOCKED);
 	if (td->op_state == OS_RUNNABLE && !tlb_tracked(td, p->bepoch) && !m->cfg.lenient)
 		return TDX_TLB_TRACKING_NOT_DONE | TDX_OPERAND_RCX;
 
-	sept_set(m, &e, SEPT_FREE_ENTRY);
-	tell(m, TDX_UNMAPPED, p, pa);
-	release_page(m, p, pa);
-	out(c, TDX_RCX, pa);
-	return TDX_SUCCESS;
+	return sept_take(m, c, &e, p);
 }

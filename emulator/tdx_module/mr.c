@@ -51,10 +51,8 @@ u64 mr_extend(struct tdx_module *m, struct call *c)
 		td->fatal = true;
 		return TDX_TD_FATAL;
 	}
-	if (sept_state(e.raw) != ST_MAPPED) {
-		sept_details(c, &e, e.level);
-		return TDX_EPT_ENTRY_NOT_PRESENT | TDX_OPERAND_RCX;
-	}
+	if (sept_state(e.raw) != ST_MAPPED)
+		return sept_refuse(c, &e, TDX_EPT_ENTRY_NOT_PRESENT);
 
 	m->ops.read(m->ops.ctx,
 		    (e.raw & SEPT_HPA) + (gpa & (level_size(e.level) - 1)),

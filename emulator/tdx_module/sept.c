@@ -104,10 +104,10 @@ static u64 visible(u64 raw)
 	return raw & (SEPT_RWX | SEPT_LEAF);
 }
 
-void sept_details(struct call *c, const struct entry *e, unsigned int level)
+static void show(struct call *c, const struct entry *e)
 {
 	out(c, TDX_RCX, visible(e->raw));
-	out(c, TDX_RDX, level | (u64)sept_public_state(e->raw) << 8);
+	out(c, TDX_RDX, e->level | (u64)sept_public_state(e->raw) << 8);
 }
 
 /* GPA and level, as memory leaves take them in RCX. */
@@ -132,6 +132,13 @@ bool private_gpa_valid(const struct td *td, u64 gpa)
 	return !(gpa >> width) && !gpa_is_shared(td, gpa);
 }
 
+/* An error that shows the host VMM the entry. */
+u64 sept_refuse(struct call *c, const struct entry *e, u64 status)
+{
+	show(c, e);
+	return status | TDX_OPERAND_RCX;
+}
+
 /*
  * What all memory leaves that name an entry by RCX do: check the operand, look at
  * the lock of the tree, walk.
@@ -151,8 +158,7 @@ u64 sept_reach(struct tdx_module *m, struct call *c, struct td *td, enum mode tr
 		td->fatal = true;
 		return TDX_TD_FATAL;
 	case WALK_FAILED:
-		sept_details(c, e, e->level);
-		return TDX_EPT_WALK_FAILED | TDX_OPERAND_RCX;
+		return sept_refuse(c, e, TDX_EPT_WALK_FAILED);
 	case WALK_DONE:
 		break;
 	}
@@ -163,22 +169,41 @@ u64 sept_reach(struct tdx_module *m, struct call *c, struct td *td, enum mode tr
  * Take the lock of an entry.  Who fails asks for priority over the guest, and who
  * succeeds no longer needs it; the caller writes the entry if it goes on.
  */
-u64 sept_lock_host(struct tdx_module *m, struct call *c, struct entry *e)
+static u64 lock_host(struct tdx_module *m, struct call *c, struct entry *e)
 {
 	if (e->raw & SEPT_LOCK) {
 		sept_set(m, e, e->raw | SEPT_PRIORITY);
-		sept_details(c, e, e->level);
-		return TDX_OPERAND_BUSY | TDX_OPERAND_RCX;
+		return sept_refuse(c, e, TDX_OPERAND_BUSY);
 	}
 	if (e->raw & SEPT_PRIORITY)
 		sept_set(m, e, e->raw & ~SEPT_PRIORITY);
 	return 0;
 }
 
+/* What leaves do that may be called before the TD runs and after: is it time, reach, lock. */
+u64 sept_open(struct tdx_module *m, struct call *c, struct td *td, enum mode tree,
+	      unsigned int min, unsigned int max, struct entry *e)
+{
+	return check_td_state(td, c->leaf, true) ?: sept_reach(m, c, td, tree, min, max, e) ?:
+	       lock_host(m, c, e);
+}
+
 void sept_set(struct tdx_module *m, struct entry *e, u64 raw)
 {
 	e->raw = raw;
 	write64(m, e->pa, raw);
+}
+
+/* Take from the tree the page that the entry has there, and give it back. */
+u64 sept_take(struct tdx_module *m, struct call *c, struct entry *e, struct pamt *p)
+{
+	const u64 pa = e->raw & SEPT_HPA;
+
+	sept_set(m, e, SEPT_FREE_ENTRY);
+	tell(m, TDX_UNMAPPED, p, pa);
+	release_page(m, p, pa);
+	out(c, TDX_RCX, pa);
+	return TDX_SUCCESS;
 }
 
 /* Can no LP have a translation any more that was blocked in @bepoch? */
@@ -204,18 +229,13 @@ u64 mem_sept_add(struct tdx_module *m, struct call *c)
 		return TDX_OPERAND_INVALID | TDX_OPERAND_RDX;
 	status = explicit_td(m, rdx & SEPT_HPA, TDX_OPERAND_RDX, false, &td);
 	if (!status)
-		status = check_td_state(td, c->leaf, true);
-	if (!status)
-		status = sept_reach(m, c, td, SHARED, 1, td->root_level, &e);
-	if (!status)
-		status = sept_lock_host(m, c, &e);
+		status = sept_open(m, c, td, SHARED, 1, td->root_level, &e);
 	if (status)
 		return status;
 	if (sept_state(e.raw) != ST_FREE) {
 		if (allow_existing && sept_state(e.raw) == ST_NL_MAPPED)
 			return TDX_SUCCESS;
-		sept_details(c, &e, e.level);
-		return TDX_EPT_ENTRY_STATE_INCORRECT | TDX_OPERAND_RCX;
+		return sept_refuse(c, &e, TDX_EPT_ENTRY_STATE_INCORRECT);
 	}
 	status = check_page(m, pa, TDX_OPERAND_R8, true, TDX_PT_NDA, &p);
 	if (status)
@@ -241,38 +261,24 @@ u64 mem_sept_remove(struct tdx_module *m, struct call *c)
 		return TDX_OPERAND_INVALID | TDX_OPERAND_RAX;
 	status = explicit_td(m, in(c, TDX_RDX), TDX_OPERAND_RDX, false, &td);
 	if (!status)
-		status = check_td_state(td, c->leaf, true);
-	if (!status)
-		status = sept_reach(m, c, td, EXCLUSIVE, 1, td->root_level, &e);
-	if (!status)
-		status = sept_lock_host(m, c, &e);
+		status = sept_open(m, c, td, EXCLUSIVE, 1, td->root_level, &e);
 	if (status)
 		return status;
-	if (sept_state(e.raw) != ST_NL_MAPPED && sept_state(e.raw) != ST_NL_BLOCKED) {
-		sept_details(c, &e, e.level);
-		return TDX_EPT_ENTRY_STATE_INCORRECT | TDX_OPERAND_RCX;
-	}
+	if (sept_state(e.raw) != ST_NL_MAPPED && sept_state(e.raw) != ST_NL_BLOCKED)
+		return sept_refuse(c, &e, TDX_EPT_ENTRY_STATE_INCORRECT);
 	pa = e.raw & SEPT_HPA;
 	p = pamt_of(m, pa);
 	if (busy_exclusive(&p->lock))
 		return TDX_OPERAND_BUSY | TDX_OPERAND_RCX;
-	if (td->op_state == OS_RUNNABLE && !sept_blocked(e.raw)) {
-		sept_details(c, &e, e.level);
-		return TDX_GPA_RANGE_NOT_BLOCKED | TDX_OPERAND_RCX;
-	}
+	if (td->op_state == OS_RUNNABLE && !sept_blocked(e.raw))
+		return sept_refuse(c, &e, TDX_GPA_RANGE_NOT_BLOCKED);
 	if (td->op_state == OS_RUNNABLE && !tlb_tracked(td, p->bepoch))
 		return TDX_TLB_TRACKING_NOT_DONE | TDX_OPERAND_RCX;
 	for (unsigned int i = 0; i < 512; i++)
-		if (sept_state(read64(m, pa + 8 * i)) != ST_FREE) {
-			sept_details(c, &e, e.level);
-			return TDX_EPT_PAGE_NOT_FREE | TDX_OPERAND_RCX;
-		}
+		if (sept_state(read64(m, pa + 8 * i)) != ST_FREE)
+			return sept_refuse(c, &e, TDX_EPT_PAGE_NOT_FREE);
 
-	sept_set(m, &e, SEPT_FREE_ENTRY);
-	tell(m, TDX_UNMAPPED, p, pa);
-	release_page(m, p, pa);
-	out(c, TDX_RCX, pa);
-	return TDX_SUCCESS;
+	return sept_take(m, c, &e, p);
 }
 
 u64 mem_sept_rd(struct tdx_module *m, struct call *c)
@@ -283,14 +289,10 @@ u64 mem_sept_rd(struct tdx_module *m, struct call *c)
 
 	status = explicit_td(m, in(c, TDX_RDX), TDX_OPERAND_RDX, false, &td);
 	if (!status)
-		status = check_td_state(td, c->leaf, true);
-	if (!status)
-		status = sept_reach(m, c, td, SHARED, 0, td->root_level, &e);
-	if (!status)
-		status = sept_lock_host(m, c, &e);
+		status = sept_open(m, c, td, SHARED, 0, td->root_level, &e);
 	if (status)
 		return status;
-	sept_details(c, &e, e.level);
+	show(c, &e);
 	return TDX_SUCCESS;
 }
 
