@@ -87,7 +87,7 @@ def when(text):
 
 
 def matches(address, globs):
-    """As scripts/runner.c does: file, file.variant or the whole address."""
+    """As lib/cases.c does: file, file.variant or the whole address."""
     file, variant = address.split(".")[0], address.rpartition(".")[0]
     return any(fnmatch.fnmatchcase(name, glob)
                for name in (file, variant, address) for glob in globs)

@@ -25,6 +25,15 @@
 #define SHOWN_LINES	10	/* of a failed case's output, on the terminal */
 #define NR_VERDICTS	(VERDICT_KNOWN + 1)
 
+enum {
+	EXIT_PASSED = 0,
+	EXIT_FAILED = 1,
+	EXIT_USAGE = 2,
+	EXIT_ENVIRONMENT = 3,
+	EXIT_NOTHING_RAN = 4,
+	EXIT_SIGNAL = 128,	/* plus its number */
+};
+
 struct runner_options {
 	const char *bin_dir, *results, *platform, *vm_type, *junit, *report;
 	const char *commit, *command_line, *linux_origin, *errata, *suite, *expect_pin;
@@ -113,13 +122,36 @@ struct runner {
 
 extern struct runner run;
 
-
 /* runner.c */
 void *need(void *p);
 long ms_since(const struct timespec *start);
 const char *utc_now(void);
 const char *hex(unsigned long long n);
+void make_printable(char *text);
+void set_number(const char *name, unsigned long long value);
+void say_restored(const char *sentence);
+
+/* options.c */
+void options_read(int argc, char **argv);
+void options_check(void);
+
+/* folder.c */
+void check_results(int rc);
 bool is_faked(void);
+json_t *capture(void);
+void results_begin(void);
+void file_begin(unsigned int index);
+void files_end(void);
+void kmsg_drain(void);
+
+/* job.c */
+unsigned long long shorten(unsigned long long seed);
+void job_start(struct job *j, struct test_case *c, unsigned long long n);
+void job_read(struct job *j);
+void job_end(struct job *j, const struct kept *kept);
+
+/* judge.c */
+void judge(struct job *j, const struct kept *kept, struct outcome *o);
 
 /* summary.c */
 void transient_clear(void);
