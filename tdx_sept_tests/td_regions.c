@@ -434,4 +434,26 @@ TEST_F(td_regions, of_a_slot_are_addresses_without_the_shared_bit)
 	EXPECT_LIFE();
 }
 
+/*
+ * Which bit is the shared one KVM learns by KVM_TDX_INIT_VM, so a slot may be there that
+ * has it.  arch/x86/kvm/mmu/tdp_iter.c tdp_iter_start().
+ */
+TEST_F(td_regions, of_a_slot_may_have_the_shared_bit_before_it_is_one)
+{
+	REQUIRE(too_narrow(self));
+	td_close(self->td);
+	close(self->gmem);
+	self->gmem = -1;
+	ASSERT_OK(td_open(&self->td));
+	self->vm = td_vm(self->td);
+	ASSERT_OK(set_slot(self, FREE_SLOT, 0, SHARED_BIT | FREE_GPA, BYTES, -1));
+	ASSERT_OK(td_init(self->td, &variant->plan));
+	ASSERT_OK(td_add_vcpu(self->td));
+	ASSERT_OK(td_init_vcpu(self->td, 0, 0));
+	ASSERT_OK(finish(self));
+	EXPECT_OK(td_pages(self->td, 0, TD_OP_NONE, 0, 0, 0, 0));
+	EXPECT_OK(set_slot(self, FREE_SLOT, 0, 0, 0, -1));
+	EXPECT_LIFE();
+}
+
 SUITE(.needs = NEED_ROOT | NEED_KVM | NEED_GMEM | NEED_REFCOUNT, .seconds = 60, .serial = true)
