@@ -64,6 +64,7 @@ static int step_run(struct td *td)
 struct slot {
 	unsigned int nr, flags;
 	__u64 gpa, pages, offset;
+	void *memory;			/* NULL: any will do */
 	int gmem;
 };
 
@@ -74,7 +75,7 @@ static int set_slot(struct td *td, const struct slot *s)
 		.flags = s->flags,
 		.guest_phys_addr = s->gpa,
 		.memory_size = s->pages * PAGE_BYTES,
-		.userspace_addr = (__u64)td_mailbox_page(td),	/* any memory will do */
+		.userspace_addr = (__u64)(s->memory ?: td_mailbox_page(td)),
 		.guest_memfd_offset = s->offset,
 		.guest_memfd = s->gmem,
 	};
@@ -276,6 +277,24 @@ TEST_F(td_slots, show_what_is_in_the_file)
 	}
 	close(gmem);
 	EXPECT_OK(step_run(self->td));
+}
+
+/*
+ * That a TD has touched a place where there was nothing is no reason to see nothing there
+ * for ever: KVM notes in the shared EPT that it is to have a #VE.
+ *
+ * arch/x86/kvm/mmu/mmu.c kvm_mmu_invalidate_mmio_sptes().
+ */
+TEST_F(td_slots, come_where_the_guest_has_found_nothing)
+{
+	static __u64 page[PAGE_BYTES / sizeof(__u64)] __attribute__((aligned(PAGE_BYTES)));
+
+	EXPECT_ERR(ENXIO, td_pages(self->td, 0, TD_OP_VERIFY, FREE_GPA, 1, PATTERN, TD_SHARED));
+	ASSERT_OK(SET_SLOT(.nr = FIRST_SLOT, .gpa = FREE_GPA, .pages = 1, .memory = page));
+	EXPECT_OK(td_pages(self->td, 0, TD_OP_WRITE, FREE_GPA, 1, PATTERN, TD_SHARED));
+	EXPECT_EQ(PATTERN, page[0]);
+	EXPECT_OK(SET_SLOT(.nr = FIRST_SLOT));
+	EXPECT_ERR(ENXIO, td_pages(self->td, 0, TD_OP_VERIFY, FREE_GPA, 1, PATTERN, TD_SHARED));
 }
 
 /*
