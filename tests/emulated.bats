@@ -19,7 +19,7 @@ setup_file() {
 	cp "$runner" "$bin/runner"
 	stand_in >"$bin/tests/dies"
 	chmod +x "$bin/tests/dies"
-	cp "$root/build/bin/tests/td_sanitizer" "$bin/tests"
+	cp "$root"/build/bin/tests/{td_sanitizer,numa} "$bin/tests"
 	spinner
 	initramfs=$("$root/emulator/machine/initramfs.sh" --bin "$bin" --agent "$tools/agent")
 	export initramfs dir=$BATS_FILE_TMPDIR/machine
@@ -363,6 +363,12 @@ waits() {
 	grep -q '"invariant":"host-write".*"where":"sanitizer"' \
 		"$BATS_TEST_TMPDIR/results/latest/td_sanitizer/findings.jsonl"
 	"$root/scripts/report.py" validate "$BATS_TEST_TMPDIR/results/latest"
+}
+
+@test "the runner: a machine of two NUMA nodes runs what others skip" {
+	run runner --kernel-args numa=fake=2 numa
+	echo "$output"
+	[[ $status -eq 0 && $output == *"5 passed, 0 failed, 0 skipped"* ]]
 }
 
 @test "the runner: kill -9 of it leaves no emulator" {
