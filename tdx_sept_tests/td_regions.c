@@ -14,6 +14,8 @@
 
 #include <linux/kvm.h>
 
+#include "audit.h"
+#include "emulator.h"
 #include "gmem.h"
 #include "suite.h"
 #include "td.h"
@@ -25,6 +27,7 @@
 #define FREE_SLOT	20
 #define FREE_GPA	(GUEST_GPA + (1ull << 30))
 #define SHARED_BIT	(1ull << 47)	/* of the 48 bits that lib/td.c asks for */
+#define BEYOND		(1ull << 48)	/* these */
 #define PATTERN		0xa26e000000000000ull
 
 FIXTURE(td_regions) {
@@ -454,6 +457,45 @@ TEST_F(td_regions, of_a_slot_may_have_the_shared_bit_before_it_is_one)
 	EXPECT_OK(td_pages(self->td, 0, TD_OP_NONE, 0, 0, 0, 0));
 	EXPECT_OK(set_slot(self, FREE_SLOT, 0, 0, 0, -1));
 	EXPECT_LIFE();
+}
+
+/* The kernel would give them to others, and a TD still has them. */
+static int retire(world *w)
+{
+	unsigned int i;
+	int rc = census_take(&w->before, w->gmem, 0, NR_PAGES);
+
+	for (i = 0; !rc && i < NR_PAGES; i++)
+		audit_retire(folio_pfn(census_page(w->before, i)));
+	return rc;
+}
+
+/*
+ * The page tables of a TD with 48 bits have four levels, which see no more of an address;
+ * and a slot may be wherever the host has one.  KVM may refuse it.  It may not take it for
+ * another.
+ */
+TEST_F(td_regions, of_a_slot_are_its_own_and_no_others)
+{
+	int gmem, rc;
+
+	REQUIRE(need_join(emulator_why_not(), too_narrow(self), NEED_END));
+	ASSERT_OK(finish(self));
+	ASSERT_OK(td_pages(self->td, 0, TD_OP_WRITE, GUEST_GPA, NR_PAGES, PATTERN, 0));
+	gmem = gmem_create(self->vm, NR_PAGES, 0);
+	ASSERT_OK(gmem);
+	rc = set_slot(self, FREE_SLOT, KVM_MEM_GUEST_MEMFD, BEYOND | GUEST_GPA, BYTES, gmem);
+	EXPECT_TRUE(!rc || rc == -EINVAL);
+	ASSERT_OK(gmem_allocate(gmem, 0, NR_PAGES));
+	EXPECT_OK(gmem_punch(gmem, 0, NR_PAGES));
+	close(gmem);
+	rc = td_pages(self->td, 0, TD_OP_VERIFY, GUEST_GPA, NR_PAGES, PATTERN, 0);
+	EXPECT_OK(rc);
+	if (rc) {
+		ASSERT_OK(retire(self));
+	} else {
+		EXPECT_LIFE();
+	}
 }
 
 SUITE(.needs = NEED_ROOT | NEED_KVM | NEED_GMEM | NEED_REFCOUNT, .seconds = 60, .serial = true)
