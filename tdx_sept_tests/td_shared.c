@@ -8,11 +8,12 @@
  *
  * Claims: B42, B47
  *
- * Mutants: shared_kept, log_not_rearmed.
+ * Mutants: shared_kept, log_not_rearmed, sept_thrown_away.
  */
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
+#include "host.h"
 #include "suite.h"
 #include "td.h"
 
@@ -167,6 +168,21 @@ TEST_F(td_shared, may_be_prefaulted)
 	EXPECT_OK(guest_does(self, TD_OP_WRITE, 0, NR_PAGES, PATTERN));
 }
 
+/*
+ * When this setting changes KVM throws away the page tables of all VMs.  Not the S-EPT: what
+ * is in there could not be mapped again, the payload for one.
+ */
+TEST_F(td_shared, is_mapped_anew_and_the_s_ept_is_not)
+{
+	static const char setting[] = "/sys/module/kvm/parameters/nx_huge_pages";
+
+	ASSERT_OK(guest_does(self, TD_OP_WRITE, 0, NR_PAGES, PATTERN));
+	ASSERT_OK(host_set(setting, "force"));
+	EXPECT_OK(guest_does(self, TD_OP_VERIFY, 0, NR_PAGES, PATTERN));
+	ASSERT_OK(host_restore(setting));
+	EXPECT_OK(guest_does(self, TD_OP_VERIFY, 0, NR_PAGES, PATTERN));
+}
+
 TEST_F(td_shared, in_a_huge_page_is_converted_page_by_page)
 {
 	ASSERT_SYS(madvise(self->memory, BYTES, MADV_HUGEPAGE));
@@ -181,4 +197,4 @@ TEST_F(td_shared, in_a_huge_page_is_converted_page_by_page)
 	EXPECT_OK(guest_does(self, TD_OP_VERIFY, 0, NR_PAGES, PATTERN));
 }
 
-SUITE(.needs = NEED_ROOT | NEED_KVM | NEED_GMEM)
+SUITE(.needs = NEED_ROOT | NEED_KVM | NEED_GMEM, .serial = true)
