@@ -126,6 +126,18 @@ int td_init_memory(struct td *td, __u64 gpa, const void *source, __u64 nr, bool 
 		   __u64 *left);
 
 /**
+ * td_set_slot() - KVM_SET_USER_MEMORY_REGION2, as it is
+ * @slot:   its number
+ * @flags:  KVM_MEM_*
+ * @gpa:    where
+ * @nr:     pages; 0 deletes it
+ * @memory: ordinary memory, for what is shared; borrowed
+ * @gmem:   guest_memfd, from its first page on; not looked at without KVM_MEM_GUEST_MEMFD
+ */
+int td_set_slot(struct td *td, unsigned int slot, unsigned int flags, __u64 gpa, __u64 nr,
+		const void *memory, int gmem);
+
+/**
  * td_set_private() - convert a range by KVM_SET_MEMORY_ATTRIBUTES
  * @gpa: first byte, page aligned
  * @nr:  pages

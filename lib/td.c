@@ -300,15 +300,15 @@ int td_get_cpuid(struct td *td, unsigned int vcpu, struct kvm_cpuid2 **out)
 	return rc;
 }
 
-static int set_slot(struct td *td, unsigned int slot, __u64 gpa, __u64 bytes, void *addr,
-		    int gmem)
+int td_set_slot(struct td *td, unsigned int slot, unsigned int flags, __u64 gpa, __u64 nr,
+		const void *memory, int gmem)
 {
 	struct kvm_userspace_memory_region2 region = {
 		.slot = slot,
-		.flags = gmem < 0 ? 0 : KVM_MEM_GUEST_MEMFD,
+		.flags = flags,
 		.guest_phys_addr = gpa,
-		.memory_size = bytes,
-		.userspace_addr = (__u64)addr,
+		.memory_size = nr * PAGE_BYTES,
+		.userspace_addr = (__u64)memory,
 		.guest_memfd = gmem,
 	};
 
@@ -325,11 +325,12 @@ int td_add_payload(struct td *td)
 		td->gmem = -1;
 		return rc;
 	}
-	rc = set_slot(td, TD_SLOT_PAYLOAD, TD_PAYLOAD_GPA, TD_PAYLOAD_BYTES, td->image, td->gmem);
+	rc = td_set_slot(td, TD_SLOT_PAYLOAD, KVM_MEM_GUEST_MEMFD, TD_PAYLOAD_GPA,
+			 TD_PAYLOAD_BYTES / PAGE_BYTES, td->image, td->gmem);
 	if (!rc)
 		rc = td_set_private(td, TD_PAYLOAD_GPA, TD_PAYLOAD_BYTES / PAGE_BYTES, true);
 	if (!rc)
-		rc = set_slot(td, TD_SLOT_MAILBOX, TD_MAILBOX_GPA, PAGE_BYTES, td->mailboxes, -1);
+		rc = td_set_slot(td, TD_SLOT_MAILBOX, 0, TD_MAILBOX_GPA, 1, td->mailboxes, -1);
 	return rc;
 }
 

@@ -11,7 +11,6 @@
  *
  * Claims: B47, C5
  */
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "gmem.h"
@@ -19,7 +18,6 @@
 #include "suite.h"
 #include "td.h"
 
-#define PAGE_BYTES	4096ull
 #define NR_PAGES	8ull
 #define BAD		3ull
 #define DATA		0x5a4ed00000000000ull
@@ -45,15 +43,7 @@ static int guest_does(FIXTURE_DATA(td_mappable) *self, enum td_op op, __u64 patt
 /* A slot over the file; without pages it goes. */
 static int set_slot(FIXTURE_DATA(td_mappable) *self, __u64 nr)
 {
-	struct kvm_userspace_memory_region2 region = {
-		.slot = SLOT,
-		.flags = nr ? KVM_MEM_GUEST_MEMFD : 0,
-		.guest_phys_addr = GPA,
-		.memory_size = nr * PAGE_BYTES,
-		.guest_memfd = self->fd,
-	};
-
-	return ioctl(guest_vm(self->g), KVM_SET_USER_MEMORY_REGION2, &region) ? -errno : 0;
+	return td_set_slot(self->td, SLOT, nr ? KVM_MEM_GUEST_MEMFD : 0, GPA, nr, NULL, self->fd);
 }
 
 FIXTURE_SETUP(td_mappable)

@@ -97,23 +97,14 @@ static int make_gmem(struct world *w)
 	return w->gmem < 0 ? w->gmem : 0;
 }
 
-static int set_slot(struct world *w, __u64 bytes)
+static int set_slot(struct world *w, __u64 nr)
 {
-	struct kvm_userspace_memory_region2 region = {
-		.slot = GUEST_SLOT,
-		.flags = KVM_MEM_GUEST_MEMFD,
-		.guest_phys_addr = GPA,
-		.memory_size = bytes,
-		.userspace_addr = (__u64)w->source,
-		.guest_memfd = w->gmem,
-	};
-
-	return RC(ioctl(td_vm(w->td), KVM_SET_USER_MEMORY_REGION2, &region));
+	return td_set_slot(w->td, GUEST_SLOT, KVM_MEM_GUEST_MEMFD, GPA, nr, w->source, w->gmem);
 }
 
 static int add_slot(struct world *w)
 {
-	return set_slot(w, BYTES);
+	return set_slot(w, NR_PAGES);
 }
 
 static int set_private(struct world *w)

@@ -51,16 +51,7 @@ typedef FIXTURE_DATA(td_regions) world;
 static int set_slot(const world *w, unsigned int nr, unsigned int flags, __u64 gpa, __u64 bytes,
 		    int gmem)
 {
-	struct kvm_userspace_memory_region2 region = {
-		.slot = nr,
-		.flags = flags,
-		.guest_phys_addr = gpa,
-		.memory_size = bytes,
-		.userspace_addr = (__u64)w->source,
-		.guest_memfd = gmem,
-	};
-
-	return RC(ioctl(w->vm, KVM_SET_USER_MEMORY_REGION2, &region));
+	return td_set_slot(w->td, nr, flags, gpa, bytes / PAGE_BYTES, w->source, gmem);
 }
 
 /* To where its memory can be initialized. */

@@ -36,15 +36,7 @@ typedef FIXTURE_DATA(td_shared) world;
 
 static int set_slot(const world *w, unsigned int flags)
 {
-	struct kvm_userspace_memory_region region = {
-		.slot = SLOT,
-		.flags = flags,
-		.guest_phys_addr = GPA,
-		.memory_size = BYTES,
-		.userspace_addr = (__u64)w->memory,
-	};
-
-	return ioctl(td_vm(w->td), KVM_SET_USER_MEMORY_REGION, &region) ? -errno : 0;
+	return td_set_slot(w->td, SLOT, flags, GPA, NR_PAGES, w->memory, -1);
 }
 
 static int guest_does(const world *w, enum td_op op, __u64 first, __u64 nr, __u64 pattern)
