@@ -97,7 +97,24 @@ TEST_F(td_sanitizer, sees_the_host_write)
 {
 	*(volatile __u64 *)self->mem = 1;
 	EXPECT_REPORT("host-write");
-	EXPECT_OK(guest_verify(self->g, 0, NR_PAGES, PATTERN));
+	EXPECT_OK(guest_verify(self->g, 0, PAGE, PATTERN));
+	EXPECT_OK(guest_verify(self->g, PAGE + 1, NR_PAGES - PAGE - 1, PATTERN));
+}
+
+/* As on hardware, a line that the host writes is the host's. */
+TEST_F(td_sanitizer, lets_the_host_have_what_it_wrote)
+{
+	volatile __u64 *line = (volatile __u64 *)self->mem;
+
+	line[0] = PATTERN;
+	EXPECT_REPORT("host-write");
+	EXPECT_EQ(PATTERN, line[0]);
+	EXPECT_EQ(0, line[8]);
+	EXPECT_REPORT("host-read");
+	memset(self->mem, 0xff, PAGE_BYTES);
+	EXPECT_EQ(~0ull, line[8]);
+	EXPECT_OK(guest_verify(self->g, 0, PAGE, PATTERN));
+	EXPECT_OK(guest_verify(self->g, PAGE + 1, NR_PAGES - PAGE - 1, PATTERN));
 }
 
 static sigjmp_buf fetched;

@@ -3,12 +3,15 @@
  * Memory: the module's way to it, and who sees what a TD owns.
  *
  * The content of such a page is the TD's.  Everybody else, which is the host and
- * its VMs, reads zeroes and writes nothing, where hardware has ciphertext and
- * poison.  Pages are hidden from the CPU's fast path: as long as a page is owned,
- * the TLBs have no pointer to it but while a TD runs, and no TLB entry survives
+ * its VMs, reads zeroes.  What they write replaces the TD's cache line: from then on
+ * it is theirs, and the TD that touches it gets a machine check.  Pages of the module
+ * cannot be written.  Pages are hidden from the CPU's fast path: as long as a page is
+ * owned, the TLBs have no pointer to it but while a TD runs, and no TLB entry survives
  * the way into a TD or out of it.
  */
 #include <sys/mman.h>
+
+#include <unordered_map>
 
 #include "channel.h"
 #include "glue.h"
@@ -18,8 +21,34 @@
 const Bit8u *tdx_owned;
 Bit64u tdx_nr_pages;
 
+/*
+ * What there is to know of a page, in the bytes of tdx_owned.
+ *
+ * OWNED: a TD owns it, or the module
+ * DIRTY: it was a TD's, and its cache lines were not written back; only if somebody
+ *        looks on
+ * STALE: a TD runs that has it in a TLB, although it was removed from the TD
+ * OVERWRITTEN: lines of it are not the owner's any more
+ */
+enum {
+	OWNED = 1, DIRTY = 2, STALE = 4, OVERWRITTEN = 8,
+};
+
+#define LINE		64
+
 static Bit8u *owned;
 static Bit8u zeroes[4096];	/* what a fetch gets */
+
+/* By page, which lines of it others have written to. */
+static std::unordered_map<Bit64u, Bit64u> overwritten;
+
+/* Those that [@pa, @pa + @len) of one page touches. */
+static Bit64u lines(Bit64u pa, Bit32u len)
+{
+	const unsigned first = (pa & 0xfff) / LINE, last = ((pa & 0xfff) + len - 1) / LINE;
+
+	return (~0ull >> (63 - last)) & (~0ull << first);
+}
 
 Bit8u *host_page(Bit64u pa)
 {
@@ -65,12 +94,21 @@ static void op_read(void *, uint64_t pa, void *buf, uint32_t len)
 		memset(buf, 0xff, len);
 }
 
+/* The module writes with the owner's key, as when a TD accepts a page. */
+static void take_back(Bit64u pa, Bit32u len)
+{
+	if (!(owned[pa >> 12] & OVERWRITTEN) || (pa | len) % LINE)
+		return;
+	overwritten[pa >> 12] &= ~lines(pa, len);
+}
+
 static void op_write(void *, uint64_t pa, const void *buf, uint32_t len)
 {
 	Bit8u *page = host_page(pa);
 
 	if (!page)
 		return;
+	take_back(pa, len);
 	pageWriteStampTable.decWriteStamp(pa);
 	memcpy(page + (pa & 0xfff), buf, len);
 }
@@ -121,18 +159,6 @@ void memory_ops(struct tdx_ops *ops)
 
 /* ---- Owners ---- */
 
-/*
- * What there is to know of a page, in the bytes of tdx_owned.
- *
- * OWNED: a TD owns it, or the module
- * DIRTY: it was a TD's, and its cache lines were not written back; only if somebody
- *        looks on
- * STALE: a TD runs that has it in a TLB, although it was removed from the TD
- */
-enum {
-	OWNED = 1, DIRTY = 2, STALE = 4,
-};
-
 /* In the lpf of a bx_TLB_entry: there is no pointer, look at each access. */
 #define NO_POINTER	0x800
 
@@ -173,6 +199,8 @@ static void forget(BX_CPU_C *cpu, Bit64u pa, Bit64u size)
 static void set_state(Bit64u pa, Bit64u size, Bit8u state)
 {
 	for (Bit64u page = pa >> 12; page < (pa + size) >> 12 && page < tdx_nr_pages; page++) {
+		if (owned[page] & OVERWRITTEN)
+			overwritten.erase(page);
 		owned[page] = state;
 		/* Others see other code there. */
 		pageWriteStampTable.decWriteStamp(page << 12);
@@ -203,25 +231,39 @@ static void release(const struct tdx_event *event)
 		free_guest(event->pa);
 }
 
-/* Let the use of translations that should not be there any more be noticed. */
-static void unmap(const struct tdx_event *event)
+/*
+ * Let TDs that run now be noticed when they touch it.
+ *
+ * Return: whether one has it in a TLB.
+ */
+static bool hide_from_tds(Bit64u pa, Bit64u size)
 {
-	for (unsigned lp = 0; looker.access && lp < BX_SMP_PROCESSORS; lp++) {
+	bool found = false;
+
+	for (unsigned lp = 0; lp < BX_SMP_PROCESSORS; lp++) {
 		bool hit = false;
 
 		if (!BX_CPU(lp)->in_td)
 			continue;
-		for_each_entry(BX_CPU(lp), event->pa, event->size, [&hit](bx_TLB_entry *e) {
+		for_each_entry(BX_CPU(lp), pa, size, [&hit](bx_TLB_entry *e) {
 			e->hostPageAddr = 0;
 			e->lpf |= NO_POINTER;
 			hit = true;
 		});
-		if (!hit)
-			continue;
-		forget_pointers(BX_CPU(lp));
-		for (Bit64u pa = event->pa; pa < event->pa + event->size; pa += 4096)
-			owned[pa >> 12] |= STALE;
+		if (hit)
+			forget_pointers(BX_CPU(lp));
+		found |= hit;
 	}
+	return found;
+}
+
+/* The use of translations that should not be there any more is of interest. */
+static void unmap(const struct tdx_event *event)
+{
+	if (!looker.access || !hide_from_tds(event->pa, event->size))
+		return;
+	for (Bit64u pa = event->pa; pa < event->pa + event->size; pa += 4096)
+		owned[pa >> 12] |= STALE;
 }
 
 static void watch(void *ctx, const struct tdx_event *event)
@@ -264,6 +306,42 @@ void memory_forget_owners(void)
 
 /* ---- Everybody else ---- */
 
+/* Somebody else writes; returns whether the page takes it. */
+static bool overwrite(Bit64u pa, Bit32u len)
+{
+	const Bit64u n = pa >> 12;
+	struct tdx_page page;
+
+	if (!(owned[n] & OVERWRITTEN)) {
+		if (!tdx_page_owner(module(), pa, &page) || page.type != TDX_PT_REG)
+			return false;
+		owned[n] |= OVERWRITTEN;
+		hide_from_tds(n << 12, 4096);
+	}
+	overwritten[n] |= lines(pa, len);
+	/* Who executes there has got zeroes. */
+	for (unsigned i = 0; fetched && i < BX_SMP_PROCESSORS; i++)
+		forget(BX_CPU(i), n << 12, 4096);
+	return true;
+}
+
+/* An owned page as others see it. */
+static void read_from_outside(Bit64u pa, Bit32u len, Bit8u *data)
+{
+	const Bit8u *page = host_page(pa);
+	const Bit64u theirs = owned[pa >> 12] & OVERWRITTEN ? overwritten[pa >> 12] : 0;
+
+	for (Bit32u i = 0, at = pa & 0xfff; i < len; i++, at++)
+		data[i] = theirs >> at / LINE & 1 ? page[at] : 0;
+}
+
+/* A TD comes to a line that it does not own: what is in there is not what it wrote. */
+static void check_integrity(BX_CPU_C *cpu, Bit64u pa, Bit32u len)
+{
+	if (cpu->in_td && owned[pa >> 12] & OVERWRITTEN && overwritten[pa >> 12] & lines(pa, len))
+		cpu->exception(BX_MC_EXCEPTION, 0);
+}
+
 /*
  * A page that is not quite somebody's is touched.
  *
@@ -297,10 +375,14 @@ static bool look(const BX_CPU_C *cpu, enum tdx_access_kind kind, bx_phy_address 
 
 bx_hostpageaddr_t tdx_hidden_page(BX_CPU_C *cpu, bx_phy_address paddr, unsigned rw)
 {
+	const Bit64u all = ~0ull;
+
 	/* Bochs cannot fetch without a pointer. */
 	if (rw != BX_EXECUTE)
 		return 0;
-	if (!look(cpu, TDX_ACCESS_FETCH, paddr, 0))
+	check_integrity(cpu, paddr & ~0xfffull, 4096);
+	if (!look(cpu, TDX_ACCESS_FETCH, paddr, 0) ||
+	    (owned[paddr >> 12] & OVERWRITTEN && overwritten[paddr >> 12] == all))
 		return (bx_hostpageaddr_t)BX_MEM(0)->getHostMemAddr(cpu, paddr, rw);
 	fetched = true;
 	return (bx_hostpageaddr_t)zeroes;
@@ -308,15 +390,17 @@ bx_hostpageaddr_t tdx_hidden_page(BX_CPU_C *cpu, bx_phy_address paddr, unsigned 
 
 void tdx_hidden_read(BX_CPU_C *cpu, bx_phy_address paddr, unsigned len, void *data)
 {
+	check_integrity(cpu, paddr, len);
 	if (look(cpu, TDX_ACCESS_READ, paddr, len))
-		memset(data, 0, len);
+		read_from_outside(paddr, len, (Bit8u *)data);
 	else
 		BX_MEM(0)->readPhysicalPage(cpu, paddr, len, data);
 }
 
 void tdx_hidden_write(BX_CPU_C *cpu, bx_phy_address paddr, unsigned len, void *data)
 {
-	if (!look(cpu, TDX_ACCESS_WRITE, paddr, len))
+	check_integrity(cpu, paddr, len);
+	if (!look(cpu, TDX_ACCESS_WRITE, paddr, len) || overwrite(paddr, len))
 		BX_MEM(0)->writePhysicalPage(cpu, paddr, len, data);
 }
 

@@ -26,9 +26,10 @@ enum tdx_access_kind {
 
 /**
  * struct tdx_access - an access to memory that is not the host's
- * @kind: what; it got zeroes, or its data was dropped.  But a page that was released
- *        and not yet flushed (TDX_FLUSHED) is reached.  TDX_ACCESS_STALE is by a TD,
- *        through a translation that its TLB has, of a page that is not its any more.
+ * @kind: what; it got zeroes, or what was written this way before, and its data was
+ *        dropped unless it wrote to a private page.  But a page that was released and
+ *        not yet flushed (TDX_FLUSHED) is reached.  TDX_ACCESS_STALE is by a TD, through
+ *        a translation that its TLB has, of a page that is not its any more.
  * @lp:   logical processor, outside of any TD but for TDX_ACCESS_STALE
  * @pa:   where
  * @len:  bytes; 0 for TDX_ACCESS_FETCH

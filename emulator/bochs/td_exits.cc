@@ -252,6 +252,9 @@ static void ask_module(BX_CPU_C *cpu, Bit32u reason, Bit64u qualification)
 		tell_ve(lp);
 	get_regs(cpu, &regs);
 	next = tdx_td_exit(module(), lp->vcpu, &exit, &regs);
+	/* Linux would wait for the other processors to have theirs, and look at banks. */
+	if (reason == VMX_VMEXIT_EXCEPTION_NMI && (exit.intr_info & 0xff) == BX_MC_EXCEPTION)
+		regs.r[TDX_R9] = 0;
 	lp->guest->xmm_mask = 0;
 	go_on(cpu, next, &regs, &exit);
 }
