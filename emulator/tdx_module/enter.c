@@ -14,7 +14,6 @@ enum {
 	EXIT_EPT_MISCONFIG = 49,
 	EXIT_BUS_LOCK = 74,
 	EXIT_NOTIFY = 75,
-	EXIT_TDCALL = 77,
 };
 
 #define INTR_TYPE(info)		((info) >> 8 & 7)
@@ -232,6 +231,16 @@ void leave_vmcall(struct tdx_module *m, struct tdx_vcpu *v, struct tdx_regs *reg
 			regs->r[r] = v->gpr.r[r];
 }
 
+bool leave_if_fatal(struct tdx_module *m, struct tdx_vcpu *v, const struct tdx_exit *exit,
+		    struct tdx_regs *regs)
+{
+	if (!v->td->fatal)
+		return false;
+	leave(m, v, TDX_NON_RECOVERABLE_TD_NON_ACCESSIBLE | exit->reason, exit->qualification,
+	      0, 0, exit->intr_info, regs);
+	return true;
+}
+
 enum tdx_guest_next tdx_raise_ve(struct tdx_module *m, struct tdx_vcpu *v,
 				 const struct tdx_exit *exit)
 {
@@ -293,6 +302,8 @@ enum tdx_guest_next tdx_td_exit(struct tdx_module *m, struct tdx_vcpu *v,
 	if (!v->running)
 		return TDX_RESUME;
 	note_rip(v, exit->rip);
+	if (leave_if_fatal(m, v, exit, regs))
+		return TDX_EXIT_FAULT;
 	switch (exit->reason) {
 	case EXIT_EPT_VIOLATION:
 		return ept_violation(m, v, exit, regs);

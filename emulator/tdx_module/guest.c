@@ -180,6 +180,8 @@ static enum tdx_guest_next dispatch(struct tdx_module *m, struct tdx_vcpu *v,
 	const u64 rax = regs->r[TDX_RAX];
 	u64 status;
 
+	if (leave_if_fatal(m, v, &(struct tdx_exit){ .reason = EXIT_TDCALL }, regs))
+		return TDX_EXIT_FAULT;
 	if (m->nr_rules && !(rax >> 16)) {
 		status = injected_status(m, rax, true);
 		if (status) {

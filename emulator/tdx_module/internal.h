@@ -418,12 +418,16 @@ void free_vcpu(struct tdx_vcpu *v);
 
 /* enter.c */
 #define EXIT_EPT_VIOLATION	48
+#define EXIT_TDCALL		77
 #define QUAL_READ		BIT(0)	/* of an EPT violation */
 #define QUAL_WRITE		BIT(1)
 
 u64 vp_enter(struct tdx_module *m, struct call *c);
 void leave(struct tdx_module *m, struct tdx_vcpu *v, u64 status, u64 qualification,
 	   u64 extended, u64 gpa, u64 intr_info, struct tdx_regs *regs);
+/* Another vCPU has met a machine check: nothing of the TD is to be touched any more. */
+bool leave_if_fatal(struct tdx_module *m, struct tdx_vcpu *v, const struct tdx_exit *exit,
+		    struct tdx_regs *regs);
 void leave_vmcall(struct tdx_module *m, struct tdx_vcpu *v, struct tdx_regs *regs);
 #define TDCALL_BYTES	4
 

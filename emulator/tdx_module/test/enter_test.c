@@ -172,6 +172,36 @@ TEST(exits_that_cannot_be_survived)
 	EQ(w->r.r[TDX_RAX], TDG_VP_INFO);
 }
 
+/* Memory of a TD whose integrity is gone must not be touched by its other vCPUs. */
+TEST(a_machine_check_stops_all_vcpus)
+{
+	struct tdx_vcpu *running;
+	struct w_vcpu second;
+
+	sys_ready();
+	for (int by_tdcall = 0; by_tdcall < 2; by_tdcall++) {
+		td_inited(&td);
+		vcpu_inited(&td, &vcpu);
+		vcpu_inited(&td, &second);
+		td_finalized(&td);
+		OK(call(TDH_VP_FLUSH, second.tdvpr, 0, 0, 0));
+		call_on(1, TDH_VP_ENTER, second.tdvpr, 0, 0, 0);
+		EQ(w->next, TDX_ENTER);
+		running = w->entered;
+		enter(&vcpu);
+		leave_by(0, 0, 0, 0x80000312);
+		STATUS(call(TDH_VP_ENTER, vcpu.tdvpr, 0, 0, 0), TDX_TD_FATAL);
+
+		w->entered = running;
+		if (by_tdcall)
+			EQ(tdcall(TDG_VP_INFO, 0, 0, 0), TDX_EXIT_FAULT);
+		else
+			EQ(leave_by(1, 0, 0, 0x80000020), TDX_EXIT_FAULT);
+		host_regs(0x6000000500000000 | (by_tdcall ? 77 : 1), 0, 0, 0,
+			  by_tdcall ? 0 : 0x80000020);
+	}
+}
+
 TEST(ept_violations)
 {
 	const uint64_t raw = 0x1fbf;	/* with the bits that are hidden */
