@@ -49,11 +49,13 @@ struct td;
  * @attributes:  of the TD.  Without TD_ATTR_SEPT_VE_DISABLE the payload accepts a
  *               page when a touch of it raises #VE, else before it touches it.
  * @nr_vcpus:    0 for 1
+ * @gpa_bits:    width of guest-physical addresses, the shared bit included: 52, if the
+ *               CPU has five levels of EPT, or 48; 0 for 48
  * @unmeasured:  leave the payload out of MRTD
  */
 struct td_plan {
 	__u64 attributes;
-	unsigned int nr_vcpus;
+	unsigned int nr_vcpus, gpa_bits;
 	bool unmeasured;
 };
 
@@ -109,6 +111,18 @@ int td_capabilities(int vm_fd, struct kvm_tdx_capabilities **out);
 
 /* KVM_TDX_GET_CPUID; *@out is the caller's to free(). */
 int td_get_cpuid(struct td *td, unsigned int vcpu, struct kvm_cpuid2 **out);
+
+/* NULL, or why no TD can have addresses as wide as that plan says; not to be freed. */
+const char *td_width_why_not(const struct td_plan *plan);
+
+/* The bit of a guest-physical address that makes it a shared one. */
+__u64 td_shared_bit(const struct td *td);
+
+/*
+ * What KVM supports, with the width of addresses that this TD has, for KVM_SET_CPUID2:
+ * KVM makes page tables of as many levels as that says.  *@out is the caller's to free().
+ */
+int td_vcpu_cpuid(const struct td *td, struct kvm_cpuid2 **out);
 
 /* What KVM supports, cut down to what a TD may be configured with. */
 int td_init_params(struct td *td, const struct td_plan *plan, struct kvm_tdx_init_vm **out);

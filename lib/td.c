@@ -37,7 +37,7 @@
 
 /* CPUID 0x80000008.EAX[23:16], from which KVM takes the width of a TD's GPAs. */
 #define CPUID_GPA_BITS		0x00ff0000u
-#define CPUID_GPA_BITS_48	(48u << 16)
+#define USUAL_GPA_BITS		48
 
 struct vcpu {
 	int fd;
@@ -49,7 +49,7 @@ struct vcpu {
 struct td {
 	int kvm, vm, gmem;
 	struct vcpu vcpus[TD_MAX_VCPUS];
-	unsigned int nr_vcpus;
+	unsigned int nr_vcpus, gpa_bits;
 	size_t run_bytes;
 	char *image, *mailboxes;	/* ordinary memory; of the slots */
 	struct ranges private;		/* of addresses */
@@ -100,6 +100,7 @@ int td_open(struct td **out)
 	pthread_mutex_init(&td->lock, NULL);
 	td->vm = -1;
 	td->gmem = -1;
+	td->gpa_bits = USUAL_GPA_BITS;
 	for (i = 0; i < TD_MAX_VCPUS; i++)
 		td->vcpus[i].fd = -1;
 	td->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
@@ -188,6 +189,12 @@ static int supported_cpuid(const struct td *td, struct kvm_cpuid2 **out)
 	return 0;
 }
 
+static void set_gpa_bits(const struct td *td, struct kvm_cpuid_entry2 *e)
+{
+	if (e->function == 0x80000008)
+		e->eax = (e->eax & ~CPUID_GPA_BITS) | td->gpa_bits << 16;
+}
+
 /* @to receives the bits of @from that @mask lets a VMM configure. */
 static void cut_down(struct kvm_cpuid_entry2 *to, const struct kvm_cpuid_entry2 *from,
 		     const struct kvm_cpuid_entry2 *mask)
@@ -197,8 +204,6 @@ static void cut_down(struct kvm_cpuid_entry2 *to, const struct kvm_cpuid_entry2 
 	to->ebx &= mask->ebx;
 	to->ecx &= mask->ecx;
 	to->edx &= mask->edx;
-	if (to->function == 0x80000008)
-		to->eax = (to->eax & ~CPUID_GPA_BITS) | CPUID_GPA_BITS_48;
 }
 
 int td_init_params(struct td *td, const struct td_plan *plan, struct kvm_tdx_init_vm **out)
@@ -212,6 +217,7 @@ int td_init_params(struct td *td, const struct td_plan *plan, struct kvm_tdx_ini
 	init = calloc(1, sizeof(*init) + MAX_CPUID * sizeof(*init->cpuid.entries));
 	if (!init)
 		return -ENOMEM;
+	td->gpa_bits = plan->gpa_bits ?: USUAL_GPA_BITS;
 	rc = td_capabilities(td->vm, &caps);
 	if (!rc)
 		rc = supported_cpuid(td, &supported);
@@ -223,8 +229,10 @@ int td_init_params(struct td *td, const struct td_plan *plan, struct kvm_tdx_ini
 
 			for (j = 0; j < caps->cpuid.nent; j++) {
 				c = &caps->cpuid.entries[j];
-				if (s->function == c->function && s->index == c->index)
-					cut_down(&init->cpuid.entries[init->cpuid.nent++], s, c);
+				if (s->function != c->function || s->index != c->index)
+					continue;
+				cut_down(&init->cpuid.entries[init->cpuid.nent], s, c);
+				set_gpa_bits(td, &init->cpuid.entries[init->cpuid.nent++]);
 			}
 		}
 	}
@@ -250,6 +258,41 @@ int td_init(struct td *td, const struct td_plan *plan)
 	return rc;
 }
 
+const char *td_width_why_not(const struct td_plan *plan)
+{
+	static char why[120];
+	struct td td = { .kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC) };
+	struct kvm_cpuid2 *cpuid = NULL;
+	unsigned int i, most = 0;
+	int rc = supported_cpuid(&td, &cpuid);
+
+	for (i = 0; !rc && i < cpuid->nent; i++)
+		if (cpuid->entries[i].function == 0x80000008)
+			most = cpuid->entries[i].eax >> 16 & 0xff;
+	free(cpuid);
+	close(td.kvm);
+	if (plan->gpa_bits <= most)
+		return NULL;
+	snprintf(why, sizeof(why), "KVM gives a guest %u bits of address here, not %u", most,
+		 plan->gpa_bits);
+	return why;
+}
+
+__u64 td_shared_bit(const struct td *td)
+{
+	return 1ull << (td->gpa_bits - 1);
+}
+
+int td_vcpu_cpuid(const struct td *td, struct kvm_cpuid2 **out)
+{
+	unsigned int i;
+	int rc = supported_cpuid(td, out);
+
+	for (i = 0; !rc && i < (*out)->nent; i++)
+		set_gpa_bits(td, &(*out)->entries[i]);
+	return rc;
+}
+
 int td_add_vcpu(struct td *td)
 {
 	struct vcpu *v = &td->vcpus[td->nr_vcpus];
@@ -268,7 +311,7 @@ int td_add_vcpu(struct td *td)
 		return -errno;
 	v->run = run;
 
-	rc = supported_cpuid(td, &cpuid);
+	rc = td_vcpu_cpuid(td, &cpuid);
 	if (rc)
 		return rc;
 	if (ioctl(v->fd, KVM_SET_CPUID2, cpuid))

@@ -62,22 +62,6 @@ int td_world_set_slot(struct td_world *w, unsigned int file, unsigned int flags,
 	return sys(ioctl(td_vm(w->td), KVM_SET_USER_MEMORY_REGION2, &region));
 }
 
-static int find_cpuid(struct kvm_cpuid2 **out)
-{
-	const unsigned int nr = 256;
-	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), rc;
-
-	*out = calloc(1, sizeof(**out) + nr * sizeof((*out)->entries[0]));
-	if (kvm < 0 || !*out) {
-		close(kvm);
-		return -ENODEV;
-	}
-	(*out)->nent = nr;
-	rc = sys(ioctl(kvm, KVM_GET_SUPPORTED_CPUID, *out));
-	close(kvm);
-	return rc;
-}
-
 /* What all worlds of a race share. */
 int td_world_begin(struct td_world *w, bool no_ve)
 {
@@ -98,7 +82,7 @@ int td_world_begin(struct td_world *w, bool no_ve)
 	rc = td_open(&td);
 	if (rc)
 		return rc;
-	rc = td_init_params(td, &plan, &w->init) ?: find_cpuid(&w->cpuid);
+	rc = td_init_params(td, &plan, &w->init) ?: td_vcpu_cpuid(td, &w->cpuid);
 	td_close(td);
 	return rc;
 }

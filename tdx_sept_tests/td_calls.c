@@ -18,7 +18,7 @@
 
 #define PAGE_BYTES	4096ull
 #define NR_PAGES	8
-#define SHARED		(1ull << 47)
+#define SHARED		td_shared_bit(self->td)
 #define HOLE_GPA	0x200000000ull	/* no slot is there */
 #define PORT		0x321
 
@@ -63,11 +63,12 @@ FIXTURE_VARIANT(td_calls) {
 };
 
 FIXTURE_VARIANT_ADD(td_calls, tdx) {};
+FIXTURE_VARIANT_ADD(td_calls, tdx_wide) { .plan.gpa_bits = 52 };
 FIXTURE_VARIANT_ADD(td_calls, tdx_no_ve) { .plan.attributes = TD_ATTR_SEPT_VE_DISABLE };
 
 FIXTURE_SETUP(td_calls)
 {
-	REQUIRE(guest_why_not(GUEST_TDX));
+	REQUIRE(need_join(guest_why_not(GUEST_TDX), td_width_why_not(&variant->plan), NEED_END));
 	ASSERT_OK(guest_create_td(&self->g, &variant->plan, NR_PAGES));
 	self->td = guest_td(self->g);
 }

@@ -61,6 +61,7 @@ FIXTURE_VARIANT(td_cycles) {
 };
 
 FIXTURE_VARIANT_ADD(td_cycles, tdx) {};
+FIXTURE_VARIANT_ADD(td_cycles, tdx_wide) { .plan.gpa_bits = 52 };
 FIXTURE_VARIANT_ADD(td_cycles, tdx_no_ve) { .plan.attributes = TD_ATTR_SEPT_VE_DISABLE };
 FIXTURE_VARIANT_ADD(td_cycles, tdx_two_vcpus) { .plan.nr_vcpus = 2 };
 FIXTURE_VARIANT_ADD(td_cycles, tdx_exits) { .end = EXITS };
@@ -68,7 +69,8 @@ FIXTURE_VARIANT_ADD(td_cycles, tdx_killed) { .end = KILLED };
 
 FIXTURE_SETUP(td_cycles)
 {
-	REQUIRE(need_join(guest_why_not(GUEST_TDX), meter_why_not(METER_HKIDS), NEED_END));
+	REQUIRE(need_join(guest_why_not(GUEST_TDX), meter_why_not(METER_HKIDS),
+			  td_width_why_not(&variant->plan), NEED_END));
 	self->nr = supervise_rounds(LIVES);
 	ASSERT_OK(meter_read(&self->at_start));
 }

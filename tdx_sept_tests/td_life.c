@@ -45,11 +45,12 @@ FIXTURE_VARIANT(td_life) {
 
 /* Whether touching a page that is not accepted raises #VE or ends the TD. */
 FIXTURE_VARIANT_ADD(td_life, tdx) {};
+FIXTURE_VARIANT_ADD(td_life, tdx_wide) { .plan.gpa_bits = 52 };
 FIXTURE_VARIANT_ADD(td_life, tdx_no_ve) { .plan.attributes = TD_ATTR_SEPT_VE_DISABLE };
 
 FIXTURE_SETUP(td_life)
 {
-	REQUIRE(guest_why_not(GUEST_TDX));
+	REQUIRE(need_join(guest_why_not(GUEST_TDX), td_width_why_not(&variant->plan), NEED_END));
 	ASSERT_OK(meter_read(&self->before));
 }
 
@@ -402,7 +403,7 @@ TEST_F(td_life, says_to_the_guest_what_it_is)
 /* TDREPORT, into the mailboxes' page, which the host can read. */
 static int report(struct td *td, char *out)
 {
-	const __u64 shared = 1ull << 47;
+	const __u64 shared = td_shared_bit(td);
 	struct td_regs regs = {
 		.rax = TDG_MR_REPORT,
 		.rcx = shared | (TD_MAILBOX_GPA + 3 * REPORT_BYTES),

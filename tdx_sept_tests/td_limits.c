@@ -26,7 +26,6 @@
 #include "td.h"
 
 #define PAGE_BYTES	4096ull
-#define MAX_CPUID	256
 #define MANY		4096		/* more TDs than any machine has keyids for */
 #define NR_NOTED	(1 << 17)	/* so that a batch of charges does not matter */
 #define TIMEOUT_MS	20000
@@ -402,26 +401,21 @@ TEST_F(td_limits, of_memory_hit_in_each_step_leave_nothing_behind)
 /* As td_add_vcpu() does it, but as often as there can be vCPUs. */
 static int make_vcpu(struct td *td, unsigned int id)
 {
-	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + MAX_CPUID * sizeof(*cpuid->entries));
-	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), fd = -1, rc;
+	int fd = ioctl(td_vm(td), KVM_CREATE_VCPU, id), rc;
+	struct kvm_cpuid2 *cpuid;
 
-	if (!cpuid || kvm < 0)
-		goto out;
-	cpuid->nent = MAX_CPUID;
-	fd = ioctl(td_vm(td), KVM_CREATE_VCPU, id);
 	if (fd < 0)
-		goto out;
-	rc = RC(ioctl(kvm, KVM_GET_SUPPORTED_CPUID, cpuid)) ?:
-	     RC(ioctl(fd, KVM_SET_CPUID2, cpuid)) ?:
-	     td_cmd(fd, KVM_TDX_INIT_VCPU, 0, NULL, NULL);
+		return -errno;
+	rc = td_vcpu_cpuid(td, &cpuid);
+	if (!rc) {
+		rc = RC(ioctl(fd, KVM_SET_CPUID2, cpuid)) ?:
+		     td_cmd(fd, KVM_TDX_INIT_VCPU, 0, NULL, NULL);
+		free(cpuid);
+	}
 	if (rc) {
 		close(fd);
-		fd = rc;
+		return rc;
 	}
-out:
-	if (kvm >= 0)
-		close(kvm);
-	free(cpuid);
 	return fd;
 }
 

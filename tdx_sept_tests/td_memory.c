@@ -46,13 +46,14 @@ FIXTURE_VARIANT(td_memory) {
 };
 
 FIXTURE_VARIANT_ADD(td_memory, tdx) {};
+FIXTURE_VARIANT_ADD(td_memory, tdx_wide) { .plan.gpa_bits = 52 };
 FIXTURE_VARIANT_ADD(td_memory, tdx_no_ve) { .plan.attributes = TD_ATTR_SEPT_VE_DISABLE };
 
 FIXTURE_SETUP(td_memory)
 {
 	struct td_plan plan = variant->plan;
 
-	REQUIRE(guest_why_not(GUEST_TDX));
+	REQUIRE(need_join(guest_why_not(GUEST_TDX), td_width_why_not(&plan), NEED_END));
 	plan.nr_vcpus = 2;
 	ASSERT_OK(guest_create_td(&self->g, &plan, NR_PAGES));
 	self->td = guest_td(self->g);

@@ -29,7 +29,6 @@
 #include "td.h"
 
 #define PAGE_BYTES	4096ull
-#define MAX_CPUID	256
 
 /* Of IA32_MCi_STATUS and IA32_MCG_STATUS. */
 #define MCI_STATUS_VAL	(1ull << 63)
@@ -359,25 +358,21 @@ TEST_F(td_misuse, by_an_enlightened_vmcs)
 
 #define LEAF_ADDRESS_BITS	0x80000008
 
-static int set_gpa_bits(int vcpu, unsigned int bits)
+static int set_gpa_bits(const struct td *td, unsigned int bits)
 {
-	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + MAX_CPUID * sizeof(*cpuid->entries));
-	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), rc = -ENOMEM;
+	struct kvm_cpuid2 *cpuid;
 	unsigned int i;
+	int rc = td_vcpu_cpuid(td, &cpuid);
 
-	if (cpuid && kvm >= 0) {
-		cpuid->nent = MAX_CPUID;
-		rc = RC(ioctl(kvm, KVM_GET_SUPPORTED_CPUID, cpuid));
-		for (i = 0; !rc && i < cpuid->nent; i++) {
-			if (cpuid->entries[i].function != LEAF_ADDRESS_BITS)
-				continue;
-			cpuid->entries[i].eax &= ~0xff0000u;
-			cpuid->entries[i].eax |= bits << 16;
-		}
-		rc = rc ?: RC(ioctl(vcpu, KVM_SET_CPUID2, cpuid));
+	if (rc)
+		return rc;
+	for (i = 0; i < cpuid->nent; i++) {
+		if (cpuid->entries[i].function != LEAF_ADDRESS_BITS)
+			continue;
+		cpuid->entries[i].eax &= ~0xff0000u;
+		cpuid->entries[i].eax |= bits << 16;
 	}
-	if (kvm >= 0)
-		close(kvm);
+	rc = RC(ioctl(td_vcpu(td, 0), KVM_SET_CPUID2, cpuid));
 	free(cpuid);
 	return rc;
 }
@@ -397,7 +392,7 @@ TEST_F(td_misuse, by_a_cpuid_with_another_address_width)
 	ASSERT_OK(td_init(td, &variant->plan));
 	ASSERT_OK(td_add_vcpu(td));
 	ASSERT_OK(td_add_vcpu(td));
-	EXPECT_REFUSED_OR_IGNORED(EINVAL, set_gpa_bits(td_vcpu(td, 0), 52));
+	EXPECT_REFUSED_OR_IGNORED(EINVAL, set_gpa_bits(td, 52));
 	ASSERT_OK(td_init_vcpu(td, 0, 0));
 	ASSERT_OK(td_init_vcpu(td, 1, 0));
 	ASSERT_OK(td_add_payload(td));

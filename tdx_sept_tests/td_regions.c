@@ -26,14 +26,13 @@
 #define SLOT		GUEST_SLOT
 #define FREE_SLOT	20
 #define FREE_GPA	(GUEST_GPA + (1ull << 30))
-#define SHARED_BIT	(1ull << 47)	/* of the 48 bits that lib/td.c asks for */
-#define BEYOND		(1ull << 48)	/* these */
 #define PATTERN		0xa26e000000000000ull
 
 FIXTURE(td_regions) {
 	struct td *td;
 	int vm, vcpu, gmem;
 	char *source;			/* twice as much as there are pages */
+	__u64 shared_bit;
 	struct census *before;
 	struct meter at_start;
 };
@@ -43,6 +42,7 @@ FIXTURE_VARIANT(td_regions) {
 };
 
 FIXTURE_VARIANT_ADD(td_regions, tdx) {};
+FIXTURE_VARIANT_ADD(td_regions, tdx_wide) { .plan.gpa_bits = 52 };
 
 typedef FIXTURE_DATA(td_regions) world;
 
@@ -58,13 +58,14 @@ static int set_slot(const world *w, unsigned int nr, unsigned int flags, __u64 g
 FIXTURE_SETUP(td_regions)
 {
 	self->gmem = -1;
-	REQUIRE(guest_why_not(GUEST_TDX));
+	REQUIRE(need_join(guest_why_not(GUEST_TDX), td_width_why_not(&variant->plan), NEED_END));
 	ASSERT_OK(meter_read(&self->at_start));
 	self->source = mmap(NULL, 2 * BYTES, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, self->source);
 	ASSERT_OK(td_open(&self->td));
 	ASSERT_OK(td_init(self->td, &variant->plan));
+	self->shared_bit = td_shared_bit(self->td);
 	ASSERT_OK(td_add_vcpu(self->td));
 	ASSERT_OK(td_init_vcpu(self->td, 0, 0));
 	self->vm = td_vm(self->td);
@@ -125,7 +126,6 @@ struct region {
 };
 
 #define NOWHERE (~0ull)
-#define LAST_PRIVATE (SHARED_BIT - PAGE_BYTES)
 
 static int init_region(const world *w, const struct region *r, __u64 *left)
 {
@@ -159,7 +159,8 @@ static void check_region(struct __test_metadata *_metadata, const world *w,
 
 TEST_F(td_regions, of_init_mem_region_are_pages_that_can_be)
 {
-	static const struct region rows[] = {
+	const __u64 last = self->shared_bit - PAGE_BYTES;
+	const struct region rows[] = {
 		{ "from an unaligned source", 1, GUEST_GPA, 1, EINVAL, 1 },
 		{ "from no source", NOWHERE, GUEST_GPA, 1, EINVAL, 1 },
 		{ "to an unaligned address", 0, GUEST_GPA + 1, 1, EINVAL, 1 },
@@ -168,11 +169,11 @@ TEST_F(td_regions, of_init_mem_region_are_pages_that_can_be)
 		{ "that wraps", 0, GUEST_GPA, 1ull << 52, EINVAL, 1ull << 52 },
 		{ "that wraps by one page", 0, -PAGE_BYTES, 2, EINVAL, 2 },
 		{ "to the last page of all", 0, -PAGE_BYTES, 1, EINVAL, 1 },
-		{ "to a shared address", 0, SHARED_BIT | GUEST_GPA, 1, EINVAL, 1 },
-		{ "to the first shared address", 0, SHARED_BIT, 1, EINVAL, 1 },
-		{ "across the shared bit", 0, LAST_PRIVATE, 2, EINVAL, 2 },
+		{ "to a shared address", 0, self->shared_bit | GUEST_GPA, 1, EINVAL, 1 },
+		{ "to the first shared address", 0, self->shared_bit, 1, EINVAL, 1 },
+		{ "across the shared bit", 0, last, 2, EINVAL, 2 },
 		{ "to where no slot is", 0, FREE_GPA, 1, EINVAL, 1 },
-		{ "to where no slot is, at the last private address", 0, LAST_PRIVATE, 1, EINVAL, 1 },
+		{ "to where no slot is, at the last private address", 0, last, 1, EINVAL, 1 },
 	};
 	unsigned int i;
 
@@ -205,7 +206,7 @@ TEST_F(td_regions, of_init_mem_region_do_not_wrap_to_one_page)
 /* No guest has addresses that its host does not have. */
 static const char *too_narrow(const world *w)
 {
-	if (set_slot(w, FREE_SLOT, 0, LAST_PRIVATE, PAGE_BYTES, -1))
+	if (set_slot(w, FREE_SLOT, 0, w->shared_bit - PAGE_BYTES, PAGE_BYTES, -1))
 		return "the physical addresses of this host do not reach the shared bit";
 	set_slot(w, FREE_SLOT, 0, 0, 0, -1);
 	return NULL;
@@ -218,7 +219,7 @@ static const char *too_narrow(const world *w)
  */
 TEST_F(td_regions, of_init_mem_region_end_with_the_last_private_page)
 {
-	const __u64 gpa = SHARED_BIT - BYTES;
+	const __u64 gpa = self->shared_bit - BYTES;
 
 	ASSERT_OK(set_slot(self, SLOT, 0, 0, 0, -1));
 	REQUIRE(too_narrow(self));
@@ -349,15 +350,16 @@ TEST_F(td_regions, of_init_mem_region_are_where_the_rest_can_be_told)
 
 TEST_F(td_regions, of_pre_fault_are_private_pages_without_the_shared_bit)
 {
-	static const struct {
+	const __u64 last = self->shared_bit - PAGE_BYTES;
+	const struct {
 		const char *name;
 		__u64 gpa, size;
 		int want;
 	} rows[] = {
-		{ "at a shared address", SHARED_BIT | GUEST_GPA, PAGE_BYTES, EINVAL },
-		{ "at the first shared address", SHARED_BIT, PAGE_BYTES, EINVAL },
+		{ "at a shared address", self->shared_bit | GUEST_GPA, PAGE_BYTES, EINVAL },
+		{ "at the first shared address", self->shared_bit, PAGE_BYTES, EINVAL },
 		{ "where no slot is", FREE_GPA, PAGE_BYTES, ENOENT },
-		{ "at the last private address, where no slot is", LAST_PRIVATE, PAGE_BYTES, ENOENT },
+		{ "at the last private address, where no slot is", last, PAGE_BYTES, ENOENT },
 		{ "of nothing", GUEST_GPA, 0, EINVAL },
 		{ "at an unaligned address", GUEST_GPA + 1, PAGE_BYTES, EINVAL },
 		{ "of an unaligned size", GUEST_GPA, 1, EINVAL },
@@ -416,12 +418,14 @@ TEST_F(td_regions, of_pre_fault_are_backed_by_a_guest_memfd)
 
 TEST_F(td_regions, of_a_slot_are_addresses_without_the_shared_bit)
 {
-	EXPECT_ERR(EINVAL, set_slot(self, FREE_SLOT, 0, SHARED_BIT, PAGE_BYTES, -1));
-	EXPECT_ERR(EINVAL, set_slot(self, FREE_SLOT, 0, SHARED_BIT | FREE_GPA, BYTES, -1));
-	EXPECT_ERR(EINVAL, set_slot(self, FREE_SLOT, 0, LAST_PRIVATE, 2 * PAGE_BYTES, -1));
+	const __u64 last = self->shared_bit - PAGE_BYTES;
+
+	EXPECT_ERR(EINVAL, set_slot(self, FREE_SLOT, 0, self->shared_bit, PAGE_BYTES, -1));
+	EXPECT_ERR(EINVAL, set_slot(self, FREE_SLOT, 0, self->shared_bit | FREE_GPA, BYTES, -1));
+	EXPECT_ERR(EINVAL, set_slot(self, FREE_SLOT, 0, last, 2 * PAGE_BYTES, -1));
 	EXPECT_ERR(EINVAL, set_slot(self, FREE_SLOT, 0, 1ull << 52, PAGE_BYTES, -1));
 	if (!too_narrow(self)) {
-		EXPECT_OK(set_slot(self, FREE_SLOT, 0, LAST_PRIVATE, PAGE_BYTES, -1));
+		EXPECT_OK(set_slot(self, FREE_SLOT, 0, last, PAGE_BYTES, -1));
 		EXPECT_OK(set_slot(self, FREE_SLOT, 0, 0, 0, -1));
 	}
 	ASSERT_OK(finish(self));
@@ -440,7 +444,7 @@ TEST_F(td_regions, of_a_slot_may_have_the_shared_bit_before_it_is_one)
 	self->gmem = -1;
 	ASSERT_OK(td_open(&self->td));
 	self->vm = td_vm(self->td);
-	ASSERT_OK(set_slot(self, FREE_SLOT, 0, SHARED_BIT | FREE_GPA, BYTES, -1));
+	ASSERT_OK(set_slot(self, FREE_SLOT, 0, self->shared_bit | FREE_GPA, BYTES, -1));
 	ASSERT_OK(td_init(self->td, &variant->plan));
 	ASSERT_OK(td_add_vcpu(self->td));
 	ASSERT_OK(td_init_vcpu(self->td, 0, 0));
@@ -475,7 +479,8 @@ TEST_F(td_regions, of_a_slot_are_its_own_and_no_others)
 	ASSERT_OK(td_pages(self->td, 0, TD_OP_WRITE, GUEST_GPA, NR_PAGES, PATTERN, 0));
 	gmem = gmem_create(self->vm, NR_PAGES, 0);
 	ASSERT_OK(gmem);
-	rc = set_slot(self, FREE_SLOT, KVM_MEM_GUEST_MEMFD, BEYOND | GUEST_GPA, BYTES, gmem);
+	rc = set_slot(self, FREE_SLOT, KVM_MEM_GUEST_MEMFD, self->shared_bit << 1 | GUEST_GPA,
+		      BYTES, gmem);
 	EXPECT_TRUE(!rc || rc == -EINVAL);
 	ASSERT_OK(gmem_allocate(gmem, 0, NR_PAGES));
 	EXPECT_OK(gmem_punch(gmem, 0, NR_PAGES));

@@ -58,6 +58,7 @@ struct tdx_module *module(void)
 	c->max_pa = BX_PHY_ADDRESS_WIDTH;
 	c->keyid_bits = keyid_bits();
 	c->first_keyid = options.mktme_keyids + 1;
+	c->ept_5level = BX_CPU(0)->is_cpu_extension_supported(BX_ISA_LA57);
 	c->native_tsc_hz = options.tsc_mhz * 1000000ull;
 	c->xfam_fixed0 &= BX_CPU(0)->xcr0_suppmask | BX_CPU(0)->ia32_xss_suppmask;
 	find_memory(c);
