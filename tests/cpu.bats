@@ -6,14 +6,16 @@ bats_require_minimum_version 1.5.0
 
 setup_file() {
 	root=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
-	local bin=$BATS_FILE_TMPDIR/bin bochs kernel initramfs tree
+	local bin=$BATS_FILE_TMPDIR/bin bochs kernel initramfs tree program
 
 	tools=$("$root/emulator/machine/tools.sh")
 	bochs=$("$root/emulator/bochs/build.sh")
 	kernel=$("$root/emulator/machine/kernel.sh")
 	tree=$("$root/scripts/linux.sh")
 	mkdir -p "$bin/tests"
-	gcc -static -O1 -Wall -Wextra -Werror -o "$bin/smap" "$root/tests/cpu/smap.c"
+	for program in smap gpa_bits; do
+		gcc -static -O1 -Wall -Wextra -Werror -o "$bin/$program" "$root/tests/cpu/$program.c"
+	done
 	initramfs=$("$root/emulator/machine/initramfs.sh" --bin "$bin" --agent "$tools/agent" \
 		--selftests "$tree")
 	export tools dir=$BATS_FILE_TMPDIR/machine
@@ -45,4 +47,9 @@ exec_in() {
 
 @test "an entry to a guest, and an exit, switch the width of addresses (0034, 0036)" {
 	exec_in /selftests/vmx_nested_la57_state_test
+}
+
+@test "KVM has five levels of EPT, hence guests of 52 bits (0037)" {
+	run -0 exec_in gpa_bits
+	[ "$output" = 52 ]
 }
