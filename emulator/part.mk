@@ -50,7 +50,7 @@ check: $(O)/unit $(O)/unit-asan $(CHECK)
 	@../tdx_module/test/check.sh $(O)
 
 mutants: $(O)/unit-asan
-	../mutants.sh $(PART) $(O)
+	../mutants.sh $(PART) $(abspath $(O))
 
 libs:
 	@echo $(LIBS)

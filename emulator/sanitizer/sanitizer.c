@@ -406,6 +406,7 @@ static unsigned int package_of(const struct tdx_sanitizer *s, unsigned int lp)
 static void on_success(struct tdx_sanitizer *s, const struct tdx_record *r)
 {
 	const uint64_t rcx = r->in.r[TDX_RCX];
+	struct tdx_td_info info;
 	struct td *td;
 
 	switch (s->leaf) {
@@ -429,7 +430,8 @@ static void on_success(struct tdx_sanitizer *s, const struct tdx_record *r)
 			report(s, TDX_RULE_KEYID, rcx,
 			       "keyid %u was freed before the caches of all packages were written back",
 			       td->keyid);
-		if (td->nr_private)
+		/* From a TD that is fatal pages can be had back only now. */
+		if (td->nr_private && !(tdx_td_get(s->m, rcx, &info) && info.fatal))
 			report(s, TDX_RULE_LEAK, some_page(s, rcx, true),
 			       "the keyid of TD %#llx was freed and %llu private pages still belong to it",
 			       (unsigned long long)rcx, (unsigned long long)td->nr_private);

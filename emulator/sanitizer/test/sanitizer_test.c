@@ -560,6 +560,28 @@ TEST(a_td_ends_with_pages)
 	quiet();
 }
 
+/* No page of it can be removed. */
+TEST(a_td_with_a_memory_error_keeps_its_pages_until_its_keyid_is_gone)
+{
+	const struct tdx_exit mc = { .intr_info = 0x80000312 };
+	struct w_vcpu v;
+	struct w_td td;
+	uint64_t pa;
+
+	sys_ready();
+	sanitize();
+	td_runnable(&td, &v);
+	pa = aug(&td, 0);
+	enter(&v);
+	EQ(tdx_td_exit(w->m, w->entered, &mc, &w->r), TDX_EXIT_FAULT);
+	STATUS(call(TDH_MEM_RANGE_BLOCK, 0, td.tdr, 0, 0), TDX_TD_FATAL);
+	take_down(&td, &v);
+	reclaim(pa);
+	reclaim_all(&td, &v);
+	EQ(tdx_san_idle(s), 0);
+	quiet();
+}
+
 TEST(a_td_outlives_its_vm)
 {
 	struct w_td td;
