@@ -268,7 +268,12 @@ static int thread_or_server(struct pin *p)
 		return -errno;
 	if (!n)
 		return -ETIMEDOUT;
-	/* The thread first: what it asks for next would look like an answer. */
+	/*
+	 * The thread first: what it asks for next would look like an answer.  As poll() may
+	 * have seen what it asked for, but not what it had said before, look once more.
+	 */
+	if (!fds[0].revents && poll(fds, 1, 0) < 0)
+		return -errno;
 	if (fds[0].revents)
 		return read(p->done, &word, sizeof(word)) == sizeof(word) ? 0 : -EIO;
 	return fds[1].revents & POLLIN ? 1 : -EIO;
