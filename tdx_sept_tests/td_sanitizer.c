@@ -21,6 +21,7 @@
 #define PAGE		5ull
 #define PATTERN		0x5ec7e75ec7e70000ull
 #define PAGE_BYTES	4096ull
+#define RET		0xc3
 
 FIXTURE(td_sanitizer) {
 	struct guest *g;
@@ -111,8 +112,10 @@ TEST_F(td_sanitizer, lets_the_host_have_what_it_wrote)
 	EXPECT_EQ(PATTERN, line[0]);
 	EXPECT_EQ(0, line[8]);
 	EXPECT_REPORT("host-read");
-	memset(self->mem, 0xff, PAGE_BYTES);
-	EXPECT_EQ(~0ull, line[8]);
+	memset(self->mem, RET, PAGE_BYTES);
+	EXPECT_EQ(RET * 0x0101010101010101ull, line[8]);
+	((void (*)(void))self->mem)();
+	EXPECT_REPORT("host-fetch");
 	EXPECT_OK(guest_verify(self->g, 0, PAGE, PATTERN));
 	EXPECT_OK(guest_verify(self->g, PAGE + 1, NR_PAGES - PAGE - 1, PATTERN));
 }

@@ -325,11 +325,17 @@ static bool overwrite(Bit64u pa, Bit32u len)
 	return true;
 }
 
+/* In the owned page at @pa. */
+static Bit64u lines_of_others(Bit64u pa)
+{
+	return owned[pa >> 12] & OVERWRITTEN ? overwritten[pa >> 12] : 0;
+}
+
 /* An owned page as others see it. */
 static void read_from_outside(Bit64u pa, Bit32u len, Bit8u *data)
 {
 	const Bit8u *page = host_page(pa);
-	const Bit64u theirs = owned[pa >> 12] & OVERWRITTEN ? overwritten[pa >> 12] : 0;
+	const Bit64u theirs = lines_of_others(pa);
 
 	for (Bit32u i = 0, at = pa & 0xfff; i < len; i++, at++)
 		data[i] = theirs >> at / LINE & 1 ? page[at] : 0;
@@ -338,7 +344,7 @@ static void read_from_outside(Bit64u pa, Bit32u len, Bit8u *data)
 /* A TD comes to a line that it does not own: what is in there is not what it wrote. */
 static void check_integrity(BX_CPU_C *cpu, Bit64u pa, Bit32u len)
 {
-	if (cpu->in_td && owned[pa >> 12] & OVERWRITTEN && overwritten[pa >> 12] & lines(pa, len))
+	if (cpu->in_td && lines_of_others(pa) & lines(pa, len))
 		cpu->exception(BX_MC_EXCEPTION, 0);
 }
 
@@ -375,14 +381,11 @@ static bool look(const BX_CPU_C *cpu, enum tdx_access_kind kind, bx_phy_address 
 
 bx_hostpageaddr_t tdx_hidden_page(BX_CPU_C *cpu, bx_phy_address paddr, unsigned rw)
 {
-	const Bit64u all = ~0ull;
-
 	/* Bochs cannot fetch without a pointer. */
 	if (rw != BX_EXECUTE)
 		return 0;
 	check_integrity(cpu, paddr & ~0xfffull, 4096);
-	if (!look(cpu, TDX_ACCESS_FETCH, paddr, 0) ||
-	    (owned[paddr >> 12] & OVERWRITTEN && overwritten[paddr >> 12] == all))
+	if (!look(cpu, TDX_ACCESS_FETCH, paddr, 0) || lines_of_others(paddr) == ~0ull)
 		return (bx_hostpageaddr_t)BX_MEM(0)->getHostMemAddr(cpu, paddr, rw);
 	fetched = true;
 	return (bx_hostpageaddr_t)zeroes;
