@@ -6,6 +6,8 @@
 # make claims     RESULTS=... write docs/claims.md, with the verdicts of these runs
 # make mutants    run the suite against kernels that are wrong on purpose, and write
 #                 docs/mutants.md; MUTANT=GLOB for some of them
+# make churn      TDs without end in an emulator under ASan, LSan and UBSan, for
+#                 MINUTES=60
 # make install    DIR=... a folder that the kernel's run_kselftest.sh can run
 #
 # O=     where objects and binaries go (default: build)
@@ -20,7 +22,7 @@ CLANG	?= clang
 OBJCOPY	?= objcopy
 BPFTOOL	?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
 
-ifneq ($(filter-out check claims clean help mutants,$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out check churn claims clean help mutants,$(or $(MAKECMDGOALS),all)),)
 ifndef LINUX
 LINUX	:= $(shell scripts/deps.sh && scripts/linux.sh)
 ifeq ($(LINUX),)
@@ -225,6 +227,10 @@ else
 		scripts/block.py README.md mutants; exit $$status
 endif
 
+churn:
+	scripts/deps.sh
+	tests/churn.sh $(MINUTES)
+
 install: all
 	scripts/install.sh '$(LINUX)' '$(O)/bin/tests' '$(DIR)'
 
@@ -232,9 +238,9 @@ clean:
 	rm -rf $(O)
 
 help:
-	@sed -n '3,16s/^# \{0,1\}//p' Makefile
+	@sed -n '3,18s/^# \{0,1\}//p' Makefile
 
-.PHONY: all units bench check claims mutants clean help inputs install FORCE
+.PHONY: all units bench check churn claims mutants clean help inputs install FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 

@@ -1,0 +1,81 @@
+#!/bin/bash
+# Let the cases on TDs run in an emulator under AddressSanitizer, LeakSanitizer and
+# UndefinedBehaviorSanitizer, again and again: its own defects and leaks, not the
+# kernel's.  What becomes of the cases is shown, and no verdict.
+#
+# Usage: tests/churn.sh [MINUTES]	60 unless said; each case does ROUNDS (6) rounds
+
+set -euo pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=tests/timing.bash
+. tests/timing.bash
+
+dir=		# of the machine; removed if all was well
+tools=
+owner=$$
+
+cleanup() {
+	[[ -z $tools ]] || "$tools/machine" stop --dir "$dir/machine" >/dev/null 2>&1 || :	# never started
+}
+
+# Of all that an emulator has said; a machine that was stopped has said it by then.
+reports() {
+	cat "$dir"/log.* "$dir/machine/bochs.log" 2>/dev/null |
+		sed -n -E '/ERROR: |SUMMARY: |runtime error/{s/^==[0-9]+==//; p}' | sort | uniq -c
+}
+
+boot() {
+	local bochs kernel initramfs bin
+
+	bochs=$(emulator/bochs/build.sh --sanitize)/bochs
+	kernel=$(emulator/machine/kernel.sh)
+	bin=$(scripts/build.sh "$(scripts/linux.sh)")
+	initramfs=$(emulator/machine/initramfs.sh --bin "$bin" --agent "$tools/agent")
+	# Bochs registers a CPU's state, for SAVE, before that has been reset.
+	printf 'bool:paramtree.cc\n' >"$dir/known"
+	export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=suppressions=$dir/known
+	say 'churn: the machine boots, which takes a sanitized one a minute or two'
+	"$tools/machine" start --dir "$dir/machine" --owner "$owner" --bochs "$bochs" \
+		--kernel "$kernel/vmlinux.boot" --initramfs "$initramfs" \
+		--tdx sanitizer=warn --tdx "vmlinux=$kernel/vmlinux"
+}
+
+# run FILE NUMBER: all cases of a file, in a copy of the machine
+run() {
+	local log=$dir/log.$1.$2 out=$dir/out.$1.$2 status=0
+
+	SEPT_SEED=$2 SEPT_ROUNDS=${ROUNDS:-6} SEPT_TIMEOUT=600 "$tools/machine" exec \
+		--dir "$dir/machine" --log "$log" --timeout 3600 -- "/tests/$1" >"$out" 2>&1 || status=$?
+	say "$(printf '%(%T)T %-16s exit %3d  %3d ok %3d not ok' -1 "$1" "$status" \
+		"$(grep -c '^ok' "$out" || :)" "$(grep -c '^not ok' "$out" || :)")"
+}
+
+main() {
+	local end number=0 file found
+	local -a files
+
+	end=$(($(date +%s) + 60 * ${1:-60}))
+	files=(tdx_sept_tests/td_*.c)
+	tools=$(emulator/machine/tools.sh)
+	dir=$(mktemp -d /tmp/sept-churn.XXXXXX)
+	trap cleanup EXIT
+	boot
+	while :; do
+		number=$((number + 1))
+		for file in "${files[@]}"; do
+			(($(date +%s) < end)) || break 2
+			file=${file##*/}
+			run "${file%.c}" "$number"
+		done
+	done
+	cleanup
+	found=$(reports)
+	if [[ -n $found ]]; then
+		say "churn: the emulator is not clean, see $dir:" "$found"
+		exit 1
+	fi
+	say 'churn: no report'
+	rm -rf -- "$dir"
+}
+
+main "$@"
