@@ -13,6 +13,8 @@ cd "$(dirname "$0")/.."
 dir=		# of the machine; removed if all was well
 tools=
 owner=$$
+ran=0		# cases
+lost=0		# files of which the machine did not see the end
 
 cleanup() {
 	[[ -z $tools ]] || "$tools/machine" stop --dir "$dir/machine" >/dev/null 2>&1 || :	# never started
@@ -42,24 +44,27 @@ boot() {
 
 # run FILE NUMBER: all cases of a file, in a copy of the machine
 run() {
-	local log=$dir/log.$1.$2 out=$dir/out.$1.$2 status=0
+	local log=$dir/log.$1.$2 out=$dir/out.$1.$2 status=0 ok bad
 
 	SEPT_SEED=$2 SEPT_ROUNDS=${ROUNDS:-6} SEPT_TIMEOUT=600 "$tools/machine" exec \
 		--dir "$dir/machine" --log "$log" --timeout 3600 -- "/tests/$1" >"$out" 2>&1 || status=$?
-	say "$(printf '%(%T)T %-16s exit %3d  %3d ok %3d not ok' -1 "$1" "$status" \
-		"$(grep -c '^ok' "$out" || :)" "$(grep -c '^not ok' "$out" || :)")"
+	ok=$(grep -c '^ok' "$out" || :)
+	bad=$(grep -c '^not ok' "$out" || :)
+	ran=$((ran + ok + bad))
+	((status != 125)) || lost=$((lost + 1))
+	say "$(printf '%(%T)T %-16s exit %3d  %3d ok %3d not ok' -1 "$1" "$status" "$ok" "$bad")"
 }
 
 main() {
 	local end number=0 file found
 	local -a files
 
-	end=$(($(date +%s) + 60 * ${1:-60}))
 	files=(tdx_sept_tests/td_*.c)
 	tools=$(emulator/machine/tools.sh)
 	dir=$(mktemp -d /tmp/sept-churn.XXXXXX)
 	trap cleanup EXIT
 	boot
+	end=$(($(date +%s) + 60 * ${1:-60}))
 	while :; do
 		number=$((number + 1))
 		for file in "${files[@]}"; do
@@ -70,6 +75,8 @@ main() {
 	done
 	cleanup
 	found=$(reports)
+	((lost == 0)) || found+=$'\n'"the machine was lost $lost times"
+	((ran > 0)) || found+=$'\n''no case has run'
 	if [[ -n $found ]]; then
 		say "churn: the emulator is not clean, see $dir:" "$found"
 		exit 1
