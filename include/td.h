@@ -118,6 +118,9 @@ const char *td_width_why_not(const struct td_plan *plan);
 /* The bit of a guest-physical address that makes it a shared one. */
 __u64 td_shared_bit(const struct td *td);
 
+/* Let each entry that tells the width of guest-physical addresses tell this one. */
+void td_set_cpuid_width(struct kvm_cpuid2 *cpuid, unsigned int gpa_bits);
+
 /*
  * What KVM supports, with the width of addresses that this TD has, for KVM_SET_CPUID2:
  * KVM makes page tables of as many levels as that says.  *@out is the caller's to free().

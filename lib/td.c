@@ -36,6 +36,7 @@
 #define TDVMCALL_REGS	0xfc00		/* R10 to R15 */
 
 /* CPUID 0x80000008.EAX[23:16], from which KVM takes the width of a TD's GPAs. */
+#define CPUID_ADDRESS_BITS	0x80000008
 #define CPUID_GPA_BITS		0x00ff0000u
 #define USUAL_GPA_BITS		48
 
@@ -189,12 +190,6 @@ static int supported_cpuid(const struct td *td, struct kvm_cpuid2 **out)
 	return 0;
 }
 
-static void set_gpa_bits(const struct td *td, struct kvm_cpuid_entry2 *e)
-{
-	if (e->function == 0x80000008)
-		e->eax = (e->eax & ~CPUID_GPA_BITS) | td->gpa_bits << 16;
-}
-
 /* @to receives the bits of @from that @mask lets a VMM configure. */
 static void cut_down(struct kvm_cpuid_entry2 *to, const struct kvm_cpuid_entry2 *from,
 		     const struct kvm_cpuid_entry2 *mask)
@@ -229,12 +224,11 @@ int td_init_params(struct td *td, const struct td_plan *plan, struct kvm_tdx_ini
 
 			for (j = 0; j < caps->cpuid.nent; j++) {
 				c = &caps->cpuid.entries[j];
-				if (s->function != c->function || s->index != c->index)
-					continue;
-				cut_down(&init->cpuid.entries[init->cpuid.nent], s, c);
-				set_gpa_bits(td, &init->cpuid.entries[init->cpuid.nent++]);
+				if (s->function == c->function && s->index == c->index)
+					cut_down(&init->cpuid.entries[init->cpuid.nent++], s, c);
 			}
 		}
+		td_set_cpuid_width(&init->cpuid, td->gpa_bits);
 	}
 	free(caps);
 	free(supported);
@@ -258,16 +252,31 @@ int td_init(struct td *td, const struct td_plan *plan)
 	return rc;
 }
 
+void td_set_cpuid_width(struct kvm_cpuid2 *cpuid, unsigned int gpa_bits)
+{
+	unsigned int i;
+
+	for (i = 0; i < cpuid->nent; i++)
+		if (cpuid->entries[i].function == CPUID_ADDRESS_BITS)
+			cpuid->entries[i].eax = (cpuid->entries[i].eax & ~CPUID_GPA_BITS) |
+						gpa_bits << 16;
+}
+
 const char *td_width_why_not(const struct td_plan *plan)
 {
 	static char why[120];
-	struct td td = { .kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC) };
+	struct td td = {};
 	struct kvm_cpuid2 *cpuid = NULL;
 	unsigned int i, most = 0;
-	int rc = supported_cpuid(&td, &cpuid);
+	int rc;
 
+	/* Those every KVM has. */
+	if (plan->gpa_bits <= USUAL_GPA_BITS)
+		return NULL;
+	td.kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	rc = supported_cpuid(&td, &cpuid);
 	for (i = 0; !rc && i < cpuid->nent; i++)
-		if (cpuid->entries[i].function == 0x80000008)
+		if (cpuid->entries[i].function == CPUID_ADDRESS_BITS)
 			most = cpuid->entries[i].eax >> 16 & 0xff;
 	free(cpuid);
 	close(td.kvm);
@@ -285,11 +294,10 @@ __u64 td_shared_bit(const struct td *td)
 
 int td_vcpu_cpuid(const struct td *td, struct kvm_cpuid2 **out)
 {
-	unsigned int i;
 	int rc = supported_cpuid(td, out);
 
-	for (i = 0; !rc && i < (*out)->nent; i++)
-		set_gpa_bits(td, &(*out)->entries[i]);
+	if (!rc)
+		td_set_cpuid_width(*out, td->gpa_bits);
 	return rc;
 }
 

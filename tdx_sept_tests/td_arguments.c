@@ -26,7 +26,6 @@
 #define MAX_ENTRIES	256		/* KVM_MAX_CPUID_ENTRIES */
 
 #define LEAF_ADDRESS_BITS	0x80000008
-#define GPA_BITS		0xff0000u
 
 /* Of CPUID 7: what KVM has no support for in TDs. */
 #define HLE			(1u << 4)	/* EBX */
@@ -270,9 +269,7 @@ static void wrong_reserved_last(struct kvm_tdx_init_vm *init)	{ init->reserved[1
 
 static void set_gpa_bits(struct kvm_tdx_init_vm *init, unsigned int bits)
 {
-	struct kvm_cpuid_entry2 *e = find(init, LEAF_ADDRESS_BITS, 0);
-
-	e->eax = (e->eax & ~GPA_BITS) | bits << 16;
+	td_set_cpuid_width(&init->cpuid, bits);
 }
 
 static void wrong_gpa_0(struct kvm_tdx_init_vm *init)		{ set_gpa_bits(init, 0); }

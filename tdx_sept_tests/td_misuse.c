@@ -356,22 +356,14 @@ TEST_F(td_misuse, by_an_enlightened_vmcs)
  * CPUID
  */
 
-#define LEAF_ADDRESS_BITS	0x80000008
-
 static int set_gpa_bits(const struct td *td, unsigned int bits)
 {
 	struct kvm_cpuid2 *cpuid;
-	unsigned int i;
 	int rc = td_vcpu_cpuid(td, &cpuid);
 
 	if (rc)
 		return rc;
-	for (i = 0; i < cpuid->nent; i++) {
-		if (cpuid->entries[i].function != LEAF_ADDRESS_BITS)
-			continue;
-		cpuid->entries[i].eax &= ~0xff0000u;
-		cpuid->entries[i].eax |= bits << 16;
-	}
+	td_set_cpuid_width(cpuid, bits);
 	rc = RC(ioctl(td_vcpu(td, 0), KVM_SET_CPUID2, cpuid));
 	free(cpuid);
 	return rc;
