@@ -196,6 +196,12 @@ static void forget(BX_CPU_C *cpu, Bit64u pa, Bit64u size)
 		forget_pointers(cpu);
 }
 
+static void forget_everywhere(Bit64u pa, Bit64u size)
+{
+	for (unsigned i = 0; i < BX_SMP_PROCESSORS; i++)
+		forget(BX_CPU(i), pa, size);
+}
+
 static void set_state(Bit64u pa, Bit64u size, Bit8u state)
 {
 	for (Bit64u page = pa >> 12; page < (pa + size) >> 12 && page < tdx_nr_pages; page++) {
@@ -210,8 +216,7 @@ static void set_state(Bit64u pa, Bit64u size, Bit8u state)
 static void take(Bit64u pa, Bit64u size)
 {
 	set_state(pa, size, OWNED);
-	for (unsigned i = 0; i < BX_SMP_PROCESSORS; i++)
-		forget(BX_CPU(i), pa, size);
+	forget_everywhere(pa, size);
 }
 
 static void release(const struct tdx_event *event)
@@ -225,14 +230,14 @@ static void release(const struct tdx_event *event)
 		state |= DIRTY;
 	set_state(event->pa, event->size, state);
 	/* Entries without a pointer do no harm, and go with the next change of CR3. */
-	for (unsigned i = 0; fetched && i < BX_SMP_PROCESSORS; i++)
-		forget(BX_CPU(i), event->pa, event->size);
+	if (fetched)
+		forget_everywhere(event->pa, event->size);
 	if (event->type == TDX_PT_TDVPR)
 		free_guest(event->pa);
 }
 
 /*
- * Let TDs that run now be noticed when they touch it.
+ * Have it noticed when a TD that runs now touches it.
  *
  * Return: whether one has it in a TLB.
  */
@@ -320,8 +325,8 @@ static bool overwrite(Bit64u pa, Bit32u len)
 	}
 	overwritten[n] |= lines(pa, len);
 	/* Who executes there has got zeroes. */
-	for (unsigned i = 0; fetched && i < BX_SMP_PROCESSORS; i++)
-		forget(BX_CPU(i), n << 12, 4096);
+	if (fetched)
+		forget_everywhere(n << 12, 4096);
 	return true;
 }
 
