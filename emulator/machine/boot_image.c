@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -39,7 +40,20 @@
 #define CMDLINE_SIZE		2048
 #define LOW_SIZE		0xd000
 
+/* ACPI 6.5, 15.1: types of address ranges */
+#define MEMORY_USABLE		1
+#define MEMORY_RESERVED		2
+
 #define LOW_END			0x9fc00	/* conventional memory, as ever */
+/*
+ * Memory that the firmware keeps, as firmware does.  Here it is none that anybody
+ * misses: the kernel has the first 128 MiB and the rest of the 128 MiB that they end
+ * in ready before it patches REP STOS in, and with init_on_free=1 that means cleared
+ * (memmap_init_range() of mm/mm_init.c).  This is nearly all of that rest, and half a
+ * second of each boot.
+ */
+#define FIRMWARE		(132 * MIB)
+#define FIRMWARE_END		(256 * MIB)
 #define MAX_CPUS		64
 #define MAX_MB			3072	/* below the devices, in one piece */
 
@@ -183,20 +197,27 @@ static void make_page_tables(void)
 		pdpt[i] = (uint64_t)i << 30 | 0x83;	/* 1 GiB each */
 }
 
-static void add_ram(struct boot_params *zero, uint64_t start, uint64_t end)
+static void add_memory(struct boot_params *zero, uint64_t start, uint64_t end, uint32_t type)
 {
 	zero->e820_table[zero->e820_entries++] = (struct boot_e820_entry) {
-		.addr = start, .size = end - start, .type = 1,
+		.addr = start, .size = end - start, .type = type,
 	};
 }
 
-static void make_zero_page(uint64_t memory, const char *cmdline, uint64_t initrd, uint64_t initrd_size)
+static void make_zero_page(uint64_t end, bool firmware, const char *cmdline, uint64_t initrd,
+			   uint64_t initrd_size)
 {
 	struct boot_params *zero = (void *)(low + ZERO_PAGE);
 
 	memcpy(low + CMDLINE, cmdline, strlen(cmdline));
-	add_ram(zero, 0, LOW_END);
-	add_ram(zero, MIB, memory);
+	add_memory(zero, 0, LOW_END, MEMORY_USABLE);
+	if (firmware) {
+		add_memory(zero, MIB, FIRMWARE, MEMORY_USABLE);
+		add_memory(zero, FIRMWARE, FIRMWARE_END, MEMORY_RESERVED);
+		add_memory(zero, FIRMWARE_END, end, MEMORY_USABLE);
+	} else {
+		add_memory(zero, MIB, end, MEMORY_USABLE);
+	}
 	zero->hdr.boot_flag = 0xaa55;
 	zero->hdr.header = 0x53726448;		/* "HdrS" */
 	zero->hdr.version = 0x020f;
@@ -317,6 +338,7 @@ int main(int argc, char **argv)
 	uint64_t memory = 1024 * MIB, initrd = 0;
 	unsigned int cpus = 1;
 	struct stat st = {};
+	bool firmware;
 	int c, fd;
 
 	while ((c = getopt(argc, argv, "k:i:o:c:m:a:")) != -1) {
@@ -336,22 +358,25 @@ int main(int argc, char **argv)
 		errx(2, "the kernel's command line has more than %d characters", CMDLINE_SIZE - 1);
 
 	make_kernel(vmlinux, dir, kernel_path);
-	if (initramfs) {
-		if (stat(initramfs, &st))
-			err(3, "%s", initramfs);
-		/* At the end, as boot loaders do: out of the way of everything. */
-		initrd = (memory - st.st_size) & -PAGE;
-	}
+	if (initramfs && stat(initramfs, &st))
+		err(3, "%s", initramfs);
 	if (kernel_end + st.st_size + 64 * MIB > memory)
 		errx(2, "%llu MB of memory are too few for this kernel and initramfs",
 		     (unsigned long long)(memory / MIB));
+	/* Where nothing else has to be there; and it comes on top of what -m says. */
+	firmware = kernel_end <= FIRMWARE && memory >= FIRMWARE_END + st.st_size;
+	if (firmware)
+		memory += FIRMWARE_END - FIRMWARE;
+	/* At the end, as boot loaders do: out of the way of everything. */
+	if (initramfs)
+		initrd = (memory - st.st_size) & -PAGE;
 
 	*block = (struct boot_block) {
 		.entry = kernel_entry, .zero_page = ZERO_PAGE, .pml4 = PML4,
 	};
 	make_page_tables();
 	make_mp_table(cpus);
-	make_zero_page(memory, cmdline, initrd, st.st_size);
+	make_zero_page(memory, firmware, cmdline, initrd, st.st_size);
 	fd = create(dir, "low.img", low_path);
 	write_at(fd, low_path, low, sizeof(low), 0);
 	close(fd);
