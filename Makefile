@@ -37,7 +37,7 @@ KVM	:= $(SELFTESTS)/kvm
 TESTS	:= $(patsubst tdx_sept_tests/%.c,%,$(wildcard tdx_sept_tests/*.c))
 TOOLS	:= $(patsubst scripts/%.c,%,$(wildcard scripts/*.c))
 # What runs in the kernel or in a TD is built on its own.
-LIB	:= $(filter-out %.bpf td_payload,$(patsubst lib/%.c,%,$(wildcard lib/*.c)))
+LIB	:= $(filter-out %.bpf td_payload main,$(patsubst lib/%.c,%,$(wildcard lib/*.c)))
 # BPF programs, each embedded in the object of lib/ that is named like it.
 BPF	:= $(patsubst lib/%.bpf.c,%,$(wildcard lib/*.bpf.c))
 # All of libkvm but assert.c, whose place lib/test_assert.c takes.
@@ -75,9 +75,27 @@ USES_KVM := guest test_assert
 
 all: $(TESTS:%=$(O)/bin/tests/%) $(TOOLS:%=$(O)/bin/%) $(O)/bin/seamcalls
 
-$(O)/bin/tests/%: $(O)/tdx_sept_tests/%.o $(O)/libsept.a $(O)/libkvm.a
+# The tests are one program, by a name each; lib/main.c says why.
+$(TESTS:%=$(O)/bin/tests/%): $(O)/suite
 	@mkdir -p $(@D)
+	ln -f $< $@
+
+$(O)/suite: $(O)/lib/main.o $(TESTS:%=$(O)/suite.d/%.o) $(O)/libsept.a $(O)/libkvm.a
 	$(CC) $(LINK) -o $@ $^ $(LIBS)
+
+# What is named alike in all of them becomes each one's own.
+$(O)/suite.d/%.o: $(O)/tdx_sept_tests/%.o
+	@mkdir -p $(@D)
+	$(OBJCOPY) --redefine-sym main=$*_main --keep-global-symbol=$*_main \
+		--rename-section .init_array.20000=$*_first \
+		--rename-section .init_array=$*_later $< $@
+
+$(O)/lib/main.o: $(O)/tests.def
+
+$(O)/tests.def: FORCE
+	@mkdir -p $(@D)
+	@printf 'TEST(%s)\n' $(TESTS) >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 # Too long for one file.
 $(O)/bin/runner: $(patsubst %.c,$(O)/%.o,$(wildcard scripts/runner/*.c))

@@ -7,8 +7,9 @@
  *
  * What a test file sees of the framework: kselftest's harness, the suite's own
  * checks on top, and SUITE(), which owns main().  docs/adding-a-test.md shows
- * how to use it.  Include it last, and in test files only: the harness's
- * globals allow one object per binary.
+ * how to use it.  Include it last, and in test files only.  All of them are
+ * linked into one program, in which each keeps its own main() and globals
+ * (lib/main.c).
  */
 
 #include <errno.h>

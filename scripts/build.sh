@@ -37,7 +37,8 @@ first_error() {
 }
 
 build() {
-	local tmp program why
+	local tmp why
+	local -a programs
 
 	# A clone that belongs to somebody else is as good as one's own.
 	{ mkdir -p build && [[ -w build ]]; } 2>/dev/null || objects=$cache_dir/build/objects
@@ -49,10 +50,10 @@ build() {
 	tmp=$(mktemp -d "$cache_dir/build/.tmp.XXXXXX")
 	step_tmp+=("$tmp")
 	mkdir -p "$tmp/bin/tests"
-	while read -r program; do
-		cp -- "$objects/bin/${program%.c}" "$tmp/bin/${program%.c}" ||
-			die 3 "cannot write to $tmp$(step_why "$tmp")"
-	done < <(programs)
+	mapfile -t programs < <(programs)
+	# All tests are one file, and stay one.
+	(cd "$objects/bin" && cp --parents --preserve=links -- "${programs[@]%.c}" "$tmp/bin") ||
+		die 3 "cannot write to $tmp$(step_why "$tmp")"
 	cache_put "$tmp" "$dir" ||
 		die 3 "cannot write $dir$(step_why "$tmp")"
 	cache_prune "$cache_dir/build" '[0-9a-f]*' 6

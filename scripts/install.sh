@@ -38,7 +38,7 @@ main() {
 	cp -- "$selftests/run_kselftest.sh" "$dir/"
 	chmod +x -- "$dir/run_kselftest.sh" "$dir"/kselftest/*
 	rm -rf -- "${dir:?}/$name"/*
-	cp -- "${tests[@]}" "$dir/$name/"
+	cp --preserve=links -- "${tests[@]}" "$dir/$name/"
 	printf 'timeout=%d\n' "$(longest_seconds "${tests[@]}")" >"$dir/$name/settings"
 	{
 		[[ ! -e $list ]] || sed "/^$name:/d" "$list"

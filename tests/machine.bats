@@ -222,6 +222,26 @@ get_initramfs() {
 	(cd "$BATS_TEST_TMPDIR" && cpio -i --quiet init <"$archive" && cmp init agent)
 }
 
+@test "a file by several names is one in the initramfs, and the runner is not there" {
+	mkdir -p "$BATS_TEST_TMPDIR/bin/tests"
+	head -c 1000000 /dev/zero >"$BATS_TEST_TMPDIR/bin/tests/one"
+	chmod +x "$BATS_TEST_TMPDIR/bin/tests/one"
+	ln "$BATS_TEST_TMPDIR/bin/tests/one" "$BATS_TEST_TMPDIR/bin/tests/two"
+	cp /bin/true "$BATS_TEST_TMPDIR/bin/runner"
+	get_initramfs --bin "$BATS_TEST_TMPDIR/bin"
+	mkdir "$BATS_TEST_TMPDIR/unpacked"
+	(cd "$BATS_TEST_TMPDIR/unpacked" && cpio -id --quiet 'tests/*' 'bin/runner' <"$archive")
+	[[ $BATS_TEST_TMPDIR/unpacked/tests/one -ef $BATS_TEST_TMPDIR/unpacked/tests/two ]]
+	cmp "$BATS_TEST_TMPDIR/bin/tests/one" "$BATS_TEST_TMPDIR/unpacked/tests/two"
+	[ ! -e "$BATS_TEST_TMPDIR/unpacked/bin/runner" ]
+	first=$archive
+	# Which names are the same file is content, too.
+	rm "$BATS_TEST_TMPDIR/bin/tests/two"
+	cp "$BATS_TEST_TMPDIR"/bin/tests/{one,two}
+	get_initramfs --bin "$BATS_TEST_TMPDIR/bin"
+	[ "$archive" != "$first" ]
+}
+
 @test "arguments of initramfs.sh" {
 	initramfs=$root/emulator/machine/initramfs.sh
 	fails_with 2 "has no tests" "$initramfs" --bin /nonexistent
@@ -288,6 +308,23 @@ make_boot() {
 	[ "$(sum "$low" 0x1000 $((0x$(at "$low" 2 0x1004 2))))" -eq 0 ]
 	[ "$(at "$low" 1 0x102c 2),$(at "$low" 1 0x1040 2),$(at "$low" 1 0x1054 2)" = "00 00,00 01,00 02" ]
 	[ "$(at "$low" 1 0x1068 2)" = "01 00" ]
+}
+
+@test "the firmware has memory of its own, in a machine that has room for it" {
+	make_boot
+	run "$machine/boot_image" -k "$machine/vmlinux" -i "$machine/initramfs" -o "$machine" -m 512
+	# On top of what was asked for.
+	[[ $status -eq 0 && ${lines[0]} == "memory: guest=636, host=636" && ${lines[3]} == *"address=0x27bfd000" ]]
+	[ "$(at "$machine/low.img" 1 0xb1e8 1)" = 04 ]
+	# Address and size, and the type.
+	[ "$(at "$machine/low.img" 8 0xb2e4 16) $(at "$machine/low.img" 4 0xb2f4 4)" = "0000000000100000 0000000008300000 00000001" ]
+	[ "$(at "$machine/low.img" 8 0xb2f8 16) $(at "$machine/low.img" 4 0xb308 4)" = "0000000008400000 0000000007c00000 00000002" ]
+	[ "$(at "$machine/low.img" 8 0xb30c 16) $(at "$machine/low.img" 4 0xb31c 4)" = "0000000010000000 0000000017c00000 00000001" ]
+	# A kernel that would reach into it is no reason to refuse.
+	printf '.globl _start\n_start: .quad 1\n.bss\n.skip 0x8000000\n' | gcc -x assembler -c -o "$machine/kernel.o" -
+	ld -n -o "$machine/vmlinux" -Ttext=0x1000000 "$machine/kernel.o"
+	run "$machine/boot_image" -k "$machine/vmlinux" -o "$machine" -m 512
+	[[ $status -eq 0 && ${lines[0]} == "memory: guest=512, host=512" && $(at "$machine/low.img" 1 0xb1e8 1) == 02 ]]
 }
 
 @test "what boot_image refuses" {

@@ -24,6 +24,13 @@ setup() {
 	python3 -c 'import sys, xml.etree.ElementTree as e; e.parse(sys.argv[1])' "$results.xml"
 }
 
+@test "suite: a name that no test has is told" {
+	tests=$(find build/bin/tests -name td_life)
+	cp "${tests:?}" "$BATS_TEST_TMPDIR/td_lief"
+	run "$BATS_TEST_TMPDIR/td_lief" --list
+	[[ $status -eq 2 && $output == "'td_lief' is no test of this program's;"* ]]
+}
+
 @test "suite: with every reading off by one, no reference assertion stays green" {
 	results=$BATS_FILE_TMPDIR/faked
 	export SEPT_FAKE_REFS=1

@@ -84,19 +84,46 @@ base() {
 	fi
 }
 
-# Tests where the runner expects them, everything else where a shell finds it.
+# name<TAB>file<TAB>name that it goes by already, of everything in DIR: tests where the
+# runner expects them, and the rest where a shell finds it.  The runner stays outside.
 ours() {
-	local file
+	local file name inode
+	local -A have=()
 
 	for file in "$bin"/tests/* "$bin"/*; do
 		[[ -f $file && -x $file ]] || continue
 		case $file in
+		*/runner)	continue ;;
 		"$bin"/tests/*)	name=/tests/${file##*/} ;;
 		*)		name=/bin/${file##*/} ;;
 		esac
+		inode=$(stat -c %d:%i -- "$file")
+		printf '%s\t%s\t%s\n' "$name" "$file" "${have[$inode]-}"
+		have[$inode]=${have[$inode]-$name}
+	done
+}
+
+# What is one file by several names stays one: each page takes its time at each boot.
+copy_ours() {
+	local name file same
+
+	while IFS=$'\t' read -r name file same; do
+		if [[ -n $same ]]; then
+			ln -- "$tmp/root$same" "$tmp/root$name"
+			continue
+		fi
 		copy "$file" "$name"
 		strip -s "$tmp/root$name" 2>/dev/null || :	# a script
-	done
+	done < <(ours)
+}
+
+input_ours() {
+	local name file same
+
+	while IFS=$'\t' read -r name file same; do
+		echo "$name $same"
+		[[ -n $same ]] || cat -- "$file"
+	done < <(ours)
 }
 
 upstream() {
@@ -135,7 +162,7 @@ build() {
 	step_tmp+=("$tmp")
 	mkdir "$tmp/root"
 	base
-	[[ -z $bin ]] || ours
+	[[ -z $bin ]] || copy_ours
 	[[ -z $selftests ]] || upstream
 	[[ -z $stress ]] || stress
 	archive 2>>"$step_log" || die 3 "cannot make the initramfs$(step_why "$tmp"); see $step_log"
@@ -170,7 +197,7 @@ build_selftests() {
 inputs() {
 	cat "$root/emulator/machine/initramfs.sh" "$busybox"
 	[[ -z $agent ]] || cat "$agent"
-	[[ -z $bin ]] || find "$bin" -type f -printf '%P\n' -exec cat '{}' +
+	[[ -z $bin ]] || input_ours
 	[[ -z $selftests ]] || echo "$selftests"
 	if [[ -n $stress ]]; then
 		cat "$stress"
