@@ -23,10 +23,8 @@
  *
  * Claims: C9, C10, C11, C12, C13, B26
  */
-#include <pthread.h>
 #include <sched.h>
 #include <sys/ioctl.h>
-#include <time.h>
 
 #include "audit.h"
 #include "emulator.h"
@@ -37,6 +35,7 @@
 #include "sequence.h"
 #include "suite.h"
 #include "td.h"
+#include "td_spin.h"
 
 #define PAGE_BYTES	4096ull
 #define NR_PAGES	1024ull
@@ -52,7 +51,7 @@ FIXTURE(td_broken) {
 	struct guest *g, *other;
 	struct census *before;
 	struct meter meter;
-	pthread_t spinner;
+	struct td_spinner spinner;
 	size_t since;
 };
 
@@ -133,46 +132,12 @@ FIXTURE_TEARDOWN(td_broken)
 	order_stop(self->order);
 }
 
-/* A vCPU that is in the guest, and will not leave by itself. */
-static void *spin(void *arg)
-{
-	struct td_mailbox order = { .op = TD_OP_SPIN };
-	cpu_set_t rest;
-	long rc;
-
-	CPU_ZERO(&rest);
-	CPU_SET(1, &rest);
-	sched_setaffinity(0, sizeof(rest), &rest);
-	rc = td_order(arg, 1, &order);
-	return (void *)rc;
-}
-
-/* It is the only one that runs, and was ready for that order. */
-static void wait_until_spinning(void)
-{
-	struct emulator_calls entered = {};
-
-	while (!entered.nr && !emulator_count("VP.ENTER", "ENTERED", &entered))
-		sched_yield();
-}
-
 static int count_enters(__u64 *nr)
 {
 	struct emulator_calls calls;
 	int err = emulator_count("VP.ENTER", NULL, &calls);
 
 	*nr = calls.nr;
-	return err;
-}
-
-static int start_spinning(FIXTURE_DATA(td_broken) *self)
-{
-	int err;
-
-	err = emulator_count_start() ?:
-	      -pthread_create(&self->spinner, NULL, spin, guest_td(self->g));
-	if (!err)
-		wait_until_spinning();
 	return err;
 }
 
@@ -198,19 +163,11 @@ static void check_dead(struct __test_metadata *_metadata, FIXTURE_DATA(td_broken
 	struct kvm_create_guest_memfd file = { .size = PAGE_BYTES };
 	const int vm = guest_vm(self->g), vcpu = guest_vcpu(self->g);
 	struct kvm_mp_state state;
-	struct timespec until;
 	__u64 before, after;
-	void *rc = NULL;
-	int i;
+	int i, rc;
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += BOUND_MS / 1000;
-	i = pthread_timedjoin_np(self->spinner, &rc, &until);
-	/* What lives on would go on for ever. */
-	if (i)
-		td_stop(guest_td(self->g), 1);
-	ASSERT_EQ(0, i);
-	ASSERT_EQ(-EIO, (long)rc);
+	ASSERT_OK(td_spin_end(&self->spinner, BOUND_MS, &rc));
+	ASSERT_EQ(-EIO, rc);
 
 	EXPECT_OK(count_enters(&before));
 	for (i = 0; i < RUNS; i++)
@@ -404,7 +361,7 @@ TEST_F(td_broken, kills_the_td_aloud_and_nothing_else)
 	__u64 pfn;
 
 	if (alive)
-		ASSERT_OK(start_spinning(self));
+		ASSERT_OK(td_spin_start(&self->spinner, guest_td(self->g), 1));
 	ASSERT_OK(arm(self, variant));
 	/* C12: who asked for it learns nothing. */
 	EXPECT_OK(take(self, variant->act));

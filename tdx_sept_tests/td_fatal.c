@@ -16,24 +16,24 @@
  * Claims: C10, C13
  */
 #include <fcntl.h>
-#include <pthread.h>
 
 #include "emulator.h"
 #include "folio.h"
 #include "gmem.h"
 #include "suite.h"
 #include "td.h"
+#include "td_spin.h"
 
 #define NR_PAGES	24ull
 #define PAGE		5ull
 #define PATTERN		0xfa7a100000000000ull
 #define PAGE_BYTES	4096ull
-#define BOUND_S		5
+#define BOUND_MS	5000		/* within which vCPUs must be out */
 
 FIXTURE(td_fatal) {
 	struct guest *g, *other;
 	struct meter meter;
-	pthread_t spinner;
+	struct td_spinner spinner;
 };
 
 FIXTURE_VARIANT(td_fatal) {};
@@ -90,44 +90,16 @@ FIXTURE_TEARDOWN(td_fatal)
 	guest_destroy(self->other);
 }
 
-/* A vCPU that is in the guest, and will not leave by itself. */
-static void *spin(void *td)
-{
-	struct td_mailbox order = { .op = TD_OP_SPIN };
-
-	return (void *)(long)td_order(td, 1, &order);
-}
-
-static int start_spinning(FIXTURE_DATA(td_fatal) *self)
-{
-	struct emulator_calls entered = {};
-	int err;
-
-	err = emulator_count_start() ?:
-	      -pthread_create(&self->spinner, NULL, spin, guest_td(self->g));
-	while (!err && !entered.nr)
-		err = emulator_count("VP.ENTER", "ENTERED", &entered);
-	return err;
-}
-
 /* It goes on until it meets the error, and then none of its vCPUs does. */
 static void meet(struct __test_metadata *_metadata, FIXTURE_DATA(td_fatal) *self)
 {
-	struct timespec until;
-	void *rc = NULL;
-	int i;
+	int rc;
 
 	EXPECT_OK(guest_verify(self->g, 0, PAGE, PATTERN));
-	ASSERT_OK(start_spinning(self));
+	ASSERT_OK(td_spin_start(&self->spinner, guest_td(self->g), 1));
 	EXPECT_EQ(-EIO, guest_verify(self->g, PAGE, 1, PATTERN));
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += BOUND_S;
-	i = pthread_timedjoin_np(self->spinner, &rc, &until);
-	/* What lives on would go on for ever. */
-	if (i)
-		td_stop(guest_td(self->g), 1);
-	ASSERT_EQ(0, i);
-	EXPECT_EQ(-EREMOTEIO, (long)rc);
+	ASSERT_OK(td_spin_end(&self->spinner, BOUND_MS, &rc));
+	EXPECT_EQ(-EREMOTEIO, rc);
 	EXPECT_NE(0, guest_verify(self->g, 0, PAGE, PATTERN));
 }
 

@@ -342,6 +342,9 @@ waits() {
 	[ "$(wc -l <"$BATS_TEST_TMPDIR/results/latest/dies/notes.jsonl")" -eq 3 ]
 	"$root/scripts/report.py" validate "$BATS_TEST_TMPDIR/results/latest"
 	grep -q '"platform": *"emulated"' "$BATS_TEST_TMPDIR/results/latest/run.json"
+	# What it is the runner is told by itself, run in there.
+	grep -q '"config_crc32"' "$BATS_TEST_TMPDIR/results/latest/run.json"
+	[[ $output != *"does not say what it is"* ]]
 	grep -q 'again: ./run.sh --seed 0x.* --platform emulated --schedule-seed 0x0' "$BATS_TEST_TMPDIR/x.xml"
 }
 

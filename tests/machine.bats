@@ -222,18 +222,16 @@ get_initramfs() {
 	(cd "$BATS_TEST_TMPDIR" && cpio -i --quiet init <"$archive" && cmp init agent)
 }
 
-@test "a file by several names is one in the initramfs, and the runner is not there" {
+@test "a file by several names is one in the initramfs" {
 	mkdir -p "$BATS_TEST_TMPDIR/bin/tests"
 	head -c 1000000 /dev/zero >"$BATS_TEST_TMPDIR/bin/tests/one"
 	chmod +x "$BATS_TEST_TMPDIR/bin/tests/one"
 	ln "$BATS_TEST_TMPDIR/bin/tests/one" "$BATS_TEST_TMPDIR/bin/tests/two"
-	cp /bin/true "$BATS_TEST_TMPDIR/bin/runner"
 	get_initramfs --bin "$BATS_TEST_TMPDIR/bin"
 	mkdir "$BATS_TEST_TMPDIR/unpacked"
-	(cd "$BATS_TEST_TMPDIR/unpacked" && cpio -id --quiet 'tests/*' 'bin/runner' <"$archive")
+	(cd "$BATS_TEST_TMPDIR/unpacked" && cpio -id --quiet 'tests/*' <"$archive")
 	[[ $BATS_TEST_TMPDIR/unpacked/tests/one -ef $BATS_TEST_TMPDIR/unpacked/tests/two ]]
 	cmp "$BATS_TEST_TMPDIR/bin/tests/one" "$BATS_TEST_TMPDIR/unpacked/tests/two"
-	[ ! -e "$BATS_TEST_TMPDIR/unpacked/bin/runner" ]
 	first=$archive
 	# Which names are the same file is content, too.
 	rm "$BATS_TEST_TMPDIR/bin/tests/two"

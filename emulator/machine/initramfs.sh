@@ -85,7 +85,7 @@ base() {
 }
 
 # name<TAB>file<TAB>name that it goes by already, of everything in DIR: tests where the
-# runner expects them, and the rest where a shell finds it.  The runner stays outside.
+# runner expects them, and the rest where a shell finds it.
 ours() {
 	local file name inode
 	local -A have=()
@@ -93,7 +93,6 @@ ours() {
 	for file in "$bin"/tests/* "$bin"/*; do
 		[[ -f $file && -x $file ]] || continue
 		case $file in
-		*/runner)	continue ;;
 		"$bin"/tests/*)	name=/tests/${file##*/} ;;
 		*)		name=/bin/${file##*/} ;;
 		esac

@@ -135,6 +135,15 @@ static uint64_t aug(const struct w_td *td, uint64_t gpa)
 	return pa;
 }
 
+/* A TD that can run, watched from its birth, and the address of its only page. */
+static uint64_t watched_page(struct w_td *td, struct w_vcpu *v)
+{
+	sys_ready();
+	sanitize();
+	td_runnable(td, v);
+	return aug(td, 0);
+}
+
 /* Another TD.  The world finds out by trying which keyids are free. */
 static void other_td(struct w_td *td)
 {
@@ -217,10 +226,7 @@ TEST(the_host_touches_a_page_of_a_td)
 	struct w_td td;
 	uint64_t pa;
 
-	sys_ready();
-	sanitize();
-	td_runnable(&td, &v);
-	pa = aug(&td, 0);
+	pa = watched_page(&td, &v);
 	TRUE(tdx_san_guards(s, pa));
 	TRUE(!tdx_san_guards(s, pa + 0x1000));
 	tdx_san_access(s, 1, TDX_SAN_READ, pa, 8);
@@ -288,10 +294,7 @@ TEST(a_page_is_added_twice)
 	struct w_vcpu v;
 	uint64_t pa, second;
 
-	sys_ready();
-	sanitize();
-	td_runnable(&td, &v);
-	pa = aug(&td, 0);
+	pa = watched_page(&td, &v);
 	STATUS(call(TDH_MEM_PAGE_AUG, 0x1000, td.tdr, pa, 0), METADATA(R8));
 	told(TDX_RULE_DOUBLE_ADD, pa);
 	TRUE(strstr(text, "TDX_PAGE_METADATA_INCORRECT"));
@@ -317,10 +320,7 @@ TEST(a_page_is_removed_too_early)
 	struct w_td td;
 	uint64_t pa;
 
-	sys_ready();
-	sanitize();
-	td_runnable(&td, &v);
-	pa = aug(&td, 0);
+	pa = watched_page(&td, &v);
 	STATUS(call(TDH_MEM_PAGE_REMOVE, 0, td.tdr, 0, 0),
 	       TDX_GPA_RANGE_NOT_BLOCKED | TDX_OPERAND_RCX);
 	told(TDX_RULE_UNTRACKED, pa);
@@ -536,10 +536,7 @@ TEST(a_td_ends_with_pages)
 	struct w_td td;
 	uint64_t pa;
 
-	sys_ready();
-	sanitize();
-	td_runnable(&td, &v);
-	pa = aug(&td, 0);
+	pa = watched_page(&td, &v);
 	take_down(&td, &v);
 	told(TDX_RULE_LEAK, pa);
 	for (unsigned int i = 0; i < 3; i++)
@@ -568,10 +565,7 @@ TEST(a_td_with_a_memory_error_keeps_its_pages_until_its_keyid_is_gone)
 	struct w_td td;
 	uint64_t pa;
 
-	sys_ready();
-	sanitize();
-	td_runnable(&td, &v);
-	pa = aug(&td, 0);
+	pa = watched_page(&td, &v);
 	enter(&v);
 	EQ(tdx_td_exit(w->m, w->entered, &mc, &w->r), TDX_EXIT_FAULT);
 	STATUS(call(TDH_MEM_RANGE_BLOCK, 0, td.tdr, 0, 0), TDX_TD_FATAL);
@@ -603,10 +597,7 @@ TEST(an_injected_failure_is_no_bug)
 	struct w_td td;
 	uint64_t pa;
 
-	sys_ready();
-	sanitize();
-	td_runnable(&td, &v);
-	pa = aug(&td, 0);
+	pa = watched_page(&td, &v);
 	EQ(tdx_inject(w->m, &injection), 0);
 	STATUS(call(TDH_MEM_PAGE_AUG, 0x1000, td.tdr, pa, 0), METADATA(R8));
 	quiet();
