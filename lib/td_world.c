@@ -27,11 +27,6 @@ const char *td_stage_name(enum td_stage stage)
 	return names[stage];
 }
 
-static int sys(int rc)
-{
-	return rc < 0 ? -errno : 0;
-}
-
 __u64 td_world_gpa(unsigned int file)
 {
 	return file ? TD_WORLD_OTHER : TD_WORLD_GPA;
@@ -50,16 +45,8 @@ int td_world_set_private(struct td_world *w, unsigned int file, bool private)
 int td_world_set_slot(struct td_world *w, unsigned int file, unsigned int flags, __u64 gpa,
 		      __u64 nr)
 {
-	struct kvm_userspace_memory_region2 region = {
-		.slot = SLOT + file,
-		.flags = flags,
-		.guest_phys_addr = gpa,
-		.memory_size = nr * PAGE_BYTES,
-		.userspace_addr = (__u64)(w->shared + file * BYTES),
-		.guest_memfd = w->gmem[file],
-	};
-
-	return sys(ioctl(td_vm(w->td), KVM_SET_USER_MEMORY_REGION2, &region));
+	return td_set_slot(w->td, SLOT + file, flags, gpa, nr, w->shared + file * BYTES,
+			   w->gmem[file]);
 }
 
 /* What all worlds of a race share. */

@@ -6,7 +6,6 @@
  *
  * Claims: C2, C4, B02
  */
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -87,15 +86,7 @@ static int make_source(enum source kind, struct guest *other, char **out)
 
 static int set_slot(struct td *td, int fd, __u64 nr)
 {
-	struct kvm_userspace_memory_region2 region = {
-		.slot = GUEST_SLOT,
-		.flags = nr ? KVM_MEM_GUEST_MEMFD : 0,
-		.guest_phys_addr = GUEST_GPA,
-		.memory_size = nr * PAGE_BYTES,
-		.guest_memfd = fd,
-	};
-
-	return ioctl(td_vm(td), KVM_SET_USER_MEMORY_REGION2, &region) ? -errno : 0;
+	return td_set_slot(td, GUEST_SLOT, nr ? KVM_MEM_GUEST_MEMFD : 0, GUEST_GPA, nr, NULL, fd);
 }
 
 static int begin(FIXTURE_DATA(td_initial) *self, enum source source)

@@ -10,7 +10,6 @@
  * Claims: C2, C4, B01
  */
 #include <pthread.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include <linux/kvm_para.h>
@@ -392,13 +391,6 @@ TEST_F(td_memory, that_the_guest_sees_as_the_host_does_not_is_a_fault)
 static int initial(struct td **out, int *fd, const struct td_plan *plan, const char *source,
 		   __u64 nr, bool measured)
 {
-	struct kvm_userspace_memory_region2 region = {
-		.slot = GUEST_SLOT,
-		.flags = KVM_MEM_GUEST_MEMFD,
-		.guest_phys_addr = GUEST_GPA,
-		.memory_size = nr * PAGE_BYTES,
-		.userspace_addr = (__u64)source,
-	};
 	int rc;
 
 	rc = td_open(out);
@@ -407,12 +399,11 @@ static int initial(struct td **out, int *fd, const struct td_plan *plan, const c
 	*fd = gmem_create(td_vm(*out), nr, 0);
 	if (*fd < 0)
 		return *fd;
-	region.guest_memfd = *fd;
 	rc = td_init(*out, plan) ?: td_add_vcpu(*out) ?: td_init_vcpu(*out, 0, 0) ?:
 	     td_add_payload(*out) ?: td_load_payload(*out, true);
-	if (!rc && ioctl(td_vm(*out), KVM_SET_USER_MEMORY_REGION2, &region))
-		rc = -errno;
-	return rc ?: td_set_private(*out, GUEST_GPA, nr, true) ?:
+	return rc ?:
+	       td_set_slot(*out, GUEST_SLOT, KVM_MEM_GUEST_MEMFD, GUEST_GPA, nr, source, *fd) ?:
+	       td_set_private(*out, GUEST_GPA, nr, true) ?:
 	       td_init_memory(*out, GUEST_GPA, source, nr, measured, NULL);
 }
 

@@ -8,7 +8,6 @@
  */
 #include <setjmp.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -44,19 +43,12 @@ FIXTURE_VARIANT_ADD(unmappable, tdx) { .type = GUEST_TDX };
 /* Show it to the TD, which then has its pages; others only have them in the file. */
 static int populate(struct guest *g, int fd)
 {
-	struct kvm_userspace_memory_region2 region = {
-		.slot = SLOT,
-		.flags = KVM_MEM_GUEST_MEMFD,
-		.guest_phys_addr = GPA,
-		.memory_size = BYTES,
-		.guest_memfd = fd,
-	};
+	int rc;
 
 	if (!guest_td(g))
 		return gmem_allocate(fd, 0, NR_PAGES);
-	if (ioctl(guest_vm(g), KVM_SET_USER_MEMORY_REGION2, &region))
-		return -errno;
-	return td_set_private(guest_td(g), GPA, NR_PAGES, true) ?:
+	rc = td_set_slot(guest_td(g), SLOT, KVM_MEM_GUEST_MEMFD, GPA, NR_PAGES, NULL, fd);
+	return rc ?: td_set_private(guest_td(g), GPA, NR_PAGES, true) ?:
 	       td_pages(guest_td(g), 0, TD_OP_WRITE, GPA, NR_PAGES, DATA, 0);
 }
 
