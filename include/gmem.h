@@ -2,6 +2,8 @@
 #ifndef GMEM_H
 #define GMEM_H
 
+#include <stdbool.h>
+
 #include <linux/types.h>
 
 /**
@@ -44,5 +46,24 @@ int gmem_punch(int fd, __u64 first, __u64 nr);
  * Return: 0; -ENODEV if this guest_memfd cannot be mapped; or -errno.
  */
 int gmem_map(int fd, __u64 first, __u64 nr, void **out);
+
+/**
+ * gmem_convert() - make a range private or shared, in place
+ * @fd:   a guest_memfd that starts out shared (GUEST_MEMFD_FLAG_INIT_SHARED)
+ * @page: receives the page that stands in the way, if one does; may be NULL
+ *
+ * KVM_SET_MEMORY_ATTRIBUTES2 on the file.  Not in Linux 7.3: written after the
+ * documentation of the call in the patches that were queued for 7.4.
+ *
+ * Return: 0; -EAGAIN if somebody else holds @page, for a moment or for longer,
+ * which KVM cannot tell; -ENOTTY if KVM has no such call; or -errno.
+ */
+int gmem_convert(int fd, __u64 first, __u64 nr, bool private, __u64 *page);
+
+/* As a VMM does it: again while that is -EAGAIN, for as long as things settle. */
+int gmem_convert_patiently(int fd, __u64 first, __u64 nr, bool private);
+
+/* Why no guest_memfd of this VM can be converted in place, or NULL. */
+const char *gmem_convert_why_not(int vm_fd);
 
 #endif

@@ -9,14 +9,11 @@
  * from one that lasts, so the caller has to try again; a reference that KVM itself took
  * would make it try for ever.
  *
- * Not in Linux 7.3.  Written after the documentation of the call in the patches that
- * were queued for 7.4; whether a kernel has it is found by an attempt.
+ * Not in Linux 7.3; with configs/kernel/patches/in-place-conversion.patch it has as
+ * much of it as is needed here.  Whether a kernel has it is found by an attempt.
  *
  * Claims: C6, C7, B03
  */
-#include <setjmp.h>
-#include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -37,15 +34,6 @@
 #define TIMEOUT_MS	5000
 #define TRIES		1000		/* of a call that transient references may cross */
 
-/* As in include/uapi/linux/kvm.h of a kernel that has it. */
-struct attributes2 {
-	__u64 offset, size, attributes, flags;
-	__u64 error_offset;
-	__u64 reserved[11];
-};
-
-#define SET_ATTRIBUTES2	_IOWR(KVMIO, 0xd2, struct attributes2)
-
 FIXTURE(in_place) {
 	struct guest *g;
 	int fd;
@@ -60,37 +48,6 @@ FIXTURE_VARIANT(in_place) {
 FIXTURE_VARIANT_ADD(in_place, sw_protected) { .type = GUEST_SW_PROTECTED };
 FIXTURE_VARIANT_ADD(in_place, tdx) { .type = GUEST_TDX };
 
-/* @page receives the one that the call complains of; may be NULL. */
-static int convert(int fd, __u64 first, __u64 nr, bool private, __u64 *page)
-{
-	struct attributes2 a = {
-		.offset = first * PAGE_BYTES,
-		.size = nr * PAGE_BYTES,
-		.attributes = private ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0,
-		.error_offset = ~0ull,
-	};
-	int rc = ioctl(fd, SET_ATTRIBUTES2, &a) ? -errno : 0;
-
-	if (page)
-		*page = a.error_offset / PAGE_BYTES;
-	return rc;
-}
-
-/* As a VMM does it: again, while somebody looks at the pages for a moment. */
-static int convert_patiently(int fd, __u64 first, __u64 nr, bool private)
-{
-	struct settle s;
-	int rc;
-
-	settle_start(&s);
-	do {
-		rc = convert(fd, first, nr, private, NULL);
-	} while (rc == -EAGAIN && settle_again(&s));
-	if (!rc)
-		settle_done(&s);
-	return rc;
-}
-
 FIXTURE_SETUP(in_place)
 {
 	const __u64 flags = GUEST_MEMFD_FLAG_MMAP | GUEST_MEMFD_FLAG_INIT_SHARED;
@@ -99,13 +56,9 @@ FIXTURE_SETUP(in_place)
 	self->fd = -1;
 	REQUIRE(guest_why_not(variant->type));
 	ASSERT_OK(guest_create_unbound(&self->g, variant->type, 1));
-	REQUIRE(flags & ~gmem_flags(guest_vm(self->g)) ?
-		"no guest_memfd of this VM type starts out shared: use Linux 7.4 or later" : NULL);
+	REQUIRE(gmem_convert_why_not(guest_vm(self->g)));
 	self->fd = gmem_create(guest_vm(self->g), NR_PAGES, flags);
-	ASSERT_OK(self->fd);
-	REQUIRE(convert(self->fd, 0, 1, false, NULL) == -ENOTTY ?
-		"KVM converts no guest_memfd in place (KVM_SET_MEMORY_ATTRIBUTES2): use Linux 7.4 or later, with kvm.vm_memory_attributes=N" :
-		NULL);
+	ASSERT_SYS(self->fd);
 	ASSERT_OK(gmem_map(self->fd, 0, NR_PAGES, (void **)&self->map));
 	for (i = 0; i < NR_PAGES; i++)
 		*(volatile __u64 *)(self->map + i * PAGE_BYTES) = DATA + i;
@@ -122,24 +75,9 @@ FIXTURE_TEARDOWN(in_place)
 	guest_destroy(self->g);
 }
 
-static sigjmp_buf bus;
-
-static void on_bus(int sig)
+static bool reachable(char *map, __u64 page)
 {
-	siglongjmp(bus, sig);
-}
-
-static bool reachable(const char *map, __u64 page)
-{
-	bool good = false;
-
-	signal(SIGBUS, on_bus);
-	if (!sigsetjmp(bus, 1)) {
-		(void)*(volatile char *)(map + page * PAGE_BYTES);
-		good = true;
-	}
-	signal(SIGBUS, SIG_DFL);
-	return good;
+	return !madvise(map + page * PAGE_BYTES, PAGE_BYTES, MADV_POPULATE_READ);
 }
 
 #define EXPECT_PRIVATE(first, nr) do {					\
@@ -150,14 +88,14 @@ static bool reachable(const char *map, __u64 page)
 
 TEST_F(in_place, takes_a_page_from_user_space_and_moves_none)
 {
-	ASSERT_OK(convert_patiently(self->fd, FIRST, NR, true));
+	ASSERT_OK(gmem_convert_patiently(self->fd, FIRST, NR, true));
 	EXPECT_PRIVATE(FIRST, NR);
 	EXPECT_UNTOUCHED(self->before, 0, FIRST);
 	EXPECT_UNTOUCHED(self->before, FIRST + NR, NR_PAGES - FIRST - NR);
 	EXPECT_IN_PLACE(self->before, 0, NR_PAGES);
 
 	/* What it holds then is the VM type's business; where it is, is not. */
-	ASSERT_OK(convert_patiently(self->fd, FIRST, NR, false));
+	ASSERT_OK(gmem_convert_patiently(self->fd, FIRST, NR, false));
 	EXPECT_TRUE(reachable(self->map, FIRST));
 	EXPECT_TRUE(reachable(self->map, FIRST + NR - 1));
 	EXPECT_IN_PLACE(self->before, 0, NR_PAGES);
@@ -165,10 +103,10 @@ TEST_F(in_place, takes_a_page_from_user_space_and_moves_none)
 
 TEST_F(in_place, of_what_is_so_already_changes_nothing)
 {
-	ASSERT_OK(convert_patiently(self->fd, FIRST, NR, false));
+	ASSERT_OK(gmem_convert_patiently(self->fd, FIRST, NR, false));
 	EXPECT_UNTOUCHED(self->before, 0, NR_PAGES);
-	ASSERT_OK(convert_patiently(self->fd, FIRST, NR, true));
-	ASSERT_OK(convert_patiently(self->fd, FIRST, NR, true));
+	ASSERT_OK(gmem_convert_patiently(self->fd, FIRST, NR, true));
+	ASSERT_OK(gmem_convert_patiently(self->fd, FIRST, NR, true));
 	EXPECT_PRIVATE(FIRST, NR);
 	EXPECT_IN_PLACE(self->before, 0, NR_PAGES);
 }
@@ -176,7 +114,7 @@ TEST_F(in_place, of_what_is_so_already_changes_nothing)
 TEST_F(in_place, of_absent_pages_makes_none)
 {
 	ASSERT_OK(gmem_punch(self->fd, FIRST, NR));
-	ASSERT_OK(convert_patiently(self->fd, FIRST, NR, true));
+	ASSERT_OK(gmem_convert_patiently(self->fd, FIRST, NR, true));
 	EXPECT_FALSE(reachable(self->map, FIRST));
 	EXPECT_ABSENT(self->fd, FIRST, NR);
 }
@@ -191,20 +129,22 @@ TEST_F(in_place, waits_for_who_holds_a_page)
 		if (pin_why_not(kind))
 			continue;
 		ASSERT_OK(pin_take(&pin, kind, self->map + HELD * PAGE_BYTES, 2));
-		EXPECT_ERR(EAGAIN, convert_patiently(self->fd, FIRST, NR, true));
-		EXPECT_ERR(EAGAIN, convert(self->fd, FIRST, NR, true, &page));
+		EXPECT_ERR(EAGAIN, gmem_convert_patiently(self->fd, FIRST, NR, true));
+		EXPECT_ERR(EAGAIN, gmem_convert(self->fd, FIRST, NR, true, &page));
 		EXPECT_EQ(HELD, page);
-		/* All or nothing. */
+		/* All or nothing; what it has unmapped to see who is left comes back. */
 		EXPECT_TRUE(reachable(self->map, FIRST));
+		EXPECT_TRUE(reachable(self->map, HELD));
+		EXPECT_TRUE(reachable(self->map, HELD + 1));
 		EXPECT_HELD(self->fd, HELD, 2, 1, pin_refs(kind));
 		/* The others are free to go. */
-		ASSERT_OK(convert_patiently(self->fd, FIRST, HELD - FIRST, true));
+		ASSERT_OK(gmem_convert_patiently(self->fd, FIRST, HELD - FIRST, true));
 		EXPECT_PRIVATE(FIRST, HELD - FIRST);
 		pin_release(pin);
-		ASSERT_OK(convert_patiently(self->fd, FIRST, NR, true));
+		ASSERT_OK(gmem_convert_patiently(self->fd, FIRST, NR, true));
 		EXPECT_PRIVATE(FIRST, NR);
 		EXPECT_IN_PLACE(self->before, 0, NR_PAGES);
-		ASSERT_OK(convert_patiently(self->fd, FIRST, NR, false));
+		ASSERT_OK(gmem_convert_patiently(self->fd, FIRST, NR, false));
 	}
 }
 
@@ -216,8 +156,8 @@ TEST_F(in_place, is_not_put_off_by_a_batch_for_long)
 	for (i = 0; i < 20; i++) {
 		ASSERT_OK(gmem_punch(self->fd, FIRST, NR));
 		ASSERT_OK(gmem_allocate(self->fd, FIRST, NR));
-		ASSERT_OK(convert_patiently(self->fd, FIRST, NR, true));
-		ASSERT_OK(convert_patiently(self->fd, FIRST, NR, false));
+		ASSERT_OK(gmem_convert_patiently(self->fd, FIRST, NR, true));
+		ASSERT_OK(gmem_convert_patiently(self->fd, FIRST, NR, false));
 	}
 }
 
@@ -249,7 +189,7 @@ TEST_F(in_place, is_not_put_off_for_ever_by_who_only_looks)
 	ASSERT_OK(peer_hear(peer, NULL, TIMEOUT_MS));
 	for (round = 0; round < 100 && !rc; round++) {
 		for (tries = 1; tries < TRIES; tries++) {
-			rc = convert(self->fd, 0, NR_PAGES, !(round & 1), NULL);
+			rc = gmem_convert(self->fd, 0, NR_PAGES, !(round & 1), NULL);
 			if (rc != -EAGAIN)
 				break;
 		}

@@ -3,12 +3,12 @@
 #
 # Usage: tests/check.sh [GLOB...]   only the parts whose names match
 #
-# The parts: style (shellcheck), claims (docs/claims.md), units (tests/*_test.c),
-# sanitized (the same under ASan and UBSan), tdx_module (the emulated TDX module, with
-# a minute of fuzzing, or SEPT_FUZZ_SECONDS), sanitizer, trace and control (what looks
-# on at that module), and every tests/*.bats by its name; suite.bats
-# runs the suite itself, also with faked readings, when it has to fail wherever
-# it asserts references.
+# The parts: style (shellcheck, the README's tables), claims (docs/claims.md), units
+# (tests/*_test.c), sanitized (the same under ASan and UBSan), tdx_module (the emulated
+# TDX module, with a minute of fuzzing, or SEPT_FUZZ_SECONDS), sanitizer, trace and
+# control (what looks on at that module), and every tests/*.bats by its name;
+# suite.bats runs the suite itself, also with faked readings, when it has to fail
+# wherever it asserts references.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -71,7 +71,21 @@ wanted() {
 style() {
 	local files=(run.sh .ci/run scripts/*.sh tests/*.sh emulator/*.sh emulator/*/*.sh emulator/*/test/*.sh)
 
-	shellcheck -x "${files[@]}" && shellcheck -s bats tests/*.bats
+	shellcheck -x "${files[@]}" && shellcheck -s bats tests/*.bats && in_readme
+}
+
+# The README's tables are made by hand, and have every test.
+in_readme() {
+	local test rc=0
+
+	for test in tdx_sept_tests/*.c; do
+		test=${test##*/}
+		grep -q "\`${test%.c}\`" README.md || {
+			echo "README.md does not say what ${test%.c} is for"
+			rc=1
+		}
+	done
+	return $rc
 }
 
 build() {

@@ -68,6 +68,11 @@ fake() {
 			return a;
 		}
 	END
+	# What mutants are made of: the conversion in place, in short.
+	mkdir "$clone/configs/kernel/patches"
+	sed '1a#define IN_PLACE' "$clone/sources/virt/kvm/kvm_main.c" |
+		diff -u --label a/virt/kvm/kvm_main.c --label b/virt/kvm/kvm_main.c "$clone/sources/virt/kvm/kvm_main.c" - \
+		>"$clone/configs/kernel/patches/in-place-conversion.patch" || :
 	for name in scripts/deps.sh scripts/linux.sh emulator/bochs/build.sh emulator/machine/initramfs.sh; do
 		stand_in "$name" <<<'echo x'
 	done
@@ -81,6 +86,8 @@ fake() {
 			echo "$2"
 			exit
 		fi
+		[[ ${2-} == */in-place-conversion.patch ]] || { echo 'kernel: not what mutants are made of' >&2; exit 3; }
+		shift 2
 		echo "build ${2##*/}" >>"$root/calls"
 		! grep -qs 'What: lone-unbuildable' "${2-}" || { echo 'kernel: no' >&2; exit 3; }
 		kernel=$(mktemp -d "$root/kernel.XXXXXX")

@@ -10,8 +10,9 @@
 #   --results DIR       where lines and runs go (default: results/mutants)
 #   --doc FILE          write the table of all mutants there
 #
-# GLOBs are names of tests/mutants/*.patch.  One kernel has them all and is told in each
-# case which to be (scripts/mutants_together.py); it is built and booted once.  First it
+# GLOBs are names of tests/mutants/*.patch, on the pinned kernel with a conversion in
+# place, so that there are mutants of that, too.  One kernel has them all and is told in
+# each case which to be (scripts/mutants_together.py); it is built and booted once.  First it
 # has to be green as none of them, as what is red there proves nothing.  A mutant that
 # was run with the same patch, cases, tests and emulator is not run again, so after an
 # interruption the same command goes on.
@@ -32,6 +33,7 @@ common=(
 	td_life.tdx.can_end_in_any_order
 )
 
+base=$root/configs/kernel/patches/in-place-conversion.patch
 seed=0x5eed
 case_seconds=20		# of the machine's time
 more_seconds=120	# the same, of a mutant that wants more rounds
@@ -146,7 +148,7 @@ key_of() {
 	for address in "${cases[@]}"; do
 		files["$bin/tests/${address%%.*}"]=1
 	done
-	key=$({ cat ${1:+"$1"} "$root/configs/kernel/base.config" "$root/configs/linux-source"
+	key=$({ cat "$base" ${1:+"$1"} "$root/configs/kernel/base.config" "$root/configs/linux-source"
 		declare -p cases seed case_seconds more_seconds run_seconds
 		echo "$2 $bochs $tools"
 		sha256sum "${!files[@]}"; } | sha256sum)
@@ -217,7 +219,8 @@ run() {
 
 # build [PATCH]: sets kernel and linux.  Return: whether it could be built.
 build() {
-	step_call "$root/emulator/machine/kernel.sh" ${1:+--patch "$1"} 2>"$results/said" || return
+	step_call "$root/emulator/machine/kernel.sh" --patch "$base" ${1:+--patch "$1"} \
+		2>"$results/said" || return
 	kernel=$REPLY
 	linux=$(sed -n 's/^linux = //p' "$kernel/origin")
 }
@@ -260,10 +263,11 @@ build_together() {
 	local sources=$results/sources n name
 	local -a files all=("$root"/tests/mutants/*.patch)
 
-	mapfile -t files < <("$root/scripts/mutants_together.py" files "${all[@]}")
+	mapfile -t files < <("$root/scripts/mutants_together.py" files "$base" "${all[@]}")
 	rm -rf -- "$sources"
 	mkdir "$sources"
 	step_call "$root/emulator/machine/kernel.sh" --copy "$sources" "${files[@]}" || exit
+	patch -s -p1 -d "$sources" <"$base" >"$results/said" 2>&1 || return
 	"$root/scripts/mutants_together.py" patch "$sources" "$results/together.patch" \
 		"${all[@]}" >"$results/numbers" && build "$results/together.patch" || return
 	while read -r n name; do
