@@ -4,14 +4,15 @@
  * conversion in place: the S-EPT has the very page that the host had, and has it no
  * more when the host has it back.
  *
- * That a page is mapped in the S-EPT is not seen in its references, and must not be: a
- * conversion waits for each reference but the file's, and would wait for the S-EPT's
- * for ever.  That is why Linux 6.19 dropped the pin.
+ * That a page is mapped in the S-EPT must not be seen in its references: who converts
+ * cannot tell one that the S-EPT has from one that somebody else has for a moment, and
+ * would wait for it for ever.  That is why Linux 6.19 dropped the pin.
  *
  * in_place has the call itself; what it needs is said there.
  *
- * Claims: C1, C2, C6, B03
+ * Claims: C2, C6, C15
  */
+#include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -223,6 +224,55 @@ TEST_F(td_in_place, is_what_the_guest_asks_for)
 	EXPECT_OK(as_shared(self->td, TD_OP_WRITE, FIRST, NR, GUESTS));
 	EXPECT_TRUE(host_reads(self->map, FIRST, NR, GUESTS));
 	EXPECT_EQ(2, self->nr_maps);
+	EXPECT_UNTOUCHED(self->before, 0, NR_PAGES);
+}
+
+struct converter {
+	pthread_t thread;
+	int fd, rc;
+	bool done;
+};
+
+static void *convert_to_and_fro(void *arg)
+{
+	struct converter *c = arg;
+	unsigned int i;
+
+	for (i = 0; i < 2 * ROUNDS && !c->rc; i++) {
+		c->rc = gmem_convert_patiently(c->fd, FIRST, NR, !(i & 1));
+		/* Or the guest would come to nothing between two of them. */
+		usleep(i % 8 * 50);
+	}
+	__atomic_store_n(&c->done, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+/*
+ * The guest uses what it has not, half of the time, and is told so.  A fault has a
+ * reference for a moment, which delays a conversion and no more (C7).
+ */
+TEST_F(td_in_place, may_happen_while_the_guest_uses_it)
+{
+	struct converter c = { .fd = self->fd };
+	unsigned int i, used = 0;
+	int rc = 0;
+
+	ASSERT_EQ(0, pthread_create(&c.thread, NULL, convert_to_and_fro, &c));
+	for (i = 0; !__atomic_load_n(&c.done, __ATOMIC_ACQUIRE); i++) {
+		rc = i & 1 ? as_private(self->td, TD_OP_WRITE, FIRST + i % NR, 1, GUESTS) :
+			     as_shared(self->td, TD_OP_WRITE, FIRST + i % NR, 1, HOSTS);
+		if (rc && rc != -EFAULT)
+			break;
+		used += !rc;
+	}
+	pthread_join(c.thread, NULL);
+	EXPECT_TRUE(!rc || rc == -EFAULT);
+	EXPECT_OK(c.rc);
+	TH_LOG("%u of %u times the guest had the page", used, i);
+	EXPECT_NE(0, used);
+
+	host_writes(self->map, FIRST, NR);
+	EXPECT_OK(as_shared(self->td, TD_OP_VERIFY, FIRST, NR, HOSTS));
 	EXPECT_UNTOUCHED(self->before, 0, NR_PAGES);
 }
 

@@ -301,16 +301,17 @@ Survives: nothing else can see it.'
 	[[ $status -eq 3 && $output == *'has no "Test:"'* ]]
 }
 
-@test "in the machine: three mutants are caught, each by another invariant, and nothing is red without" {
+@test "in the machine: four mutants are caught, each by another invariant, and nothing is red without" {
 	told=$BATS_TEST_TMPDIR/results/mutants.jsonl
 	run "$root/tests/mutants.sh" --sanitizer off --results "${told%/*}" \
-		ref_leaked_aug uncharge_missed conversion_without_zap
+		ref_leaked_aug uncharge_missed conversion_without_zap in_place_unchecked
 	echo "$output"
 	[ "$status" -eq 0 ]
 	[[ $(outcome none off) == "survived None None 0/"* ]]
 	[[ $(outcome ref_leaked_aug off) == "caught "*" freed "* ]]
 	[[ $(outcome uncharge_missed off) == "caught "*" counter "* ]]
 	[[ $(outcome conversion_without_zap off) == "caught "*" result "* ]]
+	[[ $(outcome in_place_unchecked off) == "caught "*"waits_for_who_holds_a_page"* ]]
 }
 
 @test "in the machine: with every reading off by one, no reference assertion of TDs stays green" {
