@@ -35,6 +35,10 @@ SELFTESTS := $(LINUX)/tools/testing/selftests
 KVM	:= $(SELFTESTS)/kvm
 
 TESTS	:= $(patsubst tdx_sept_tests/%.c,%,$(wildcard tdx_sept_tests/*.c))
+BAD	:= $(shell printf '%s\n' $(TESTS) | grep -vxE '[A-Za-z_][A-Za-z0-9_]*')
+ifneq ($(BAD),)
+$(error tdx_sept_tests/$(firstword $(BAD)).c: give it a name that is one in C, too)
+endif
 TOOLS	:= $(patsubst scripts/%.c,%,$(wildcard scripts/*.c))
 # What runs in the kernel or in a TD is built on its own.
 LIB	:= $(filter-out %.bpf td_payload main,$(patsubst lib/%.c,%,$(wildcard lib/*.c)))
