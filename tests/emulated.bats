@@ -139,6 +139,12 @@ ends() {
 	[[ $status -eq 125 && $output == *"cannot be run in the machine: No such file"* ]]
 }
 
+# The machine's time is its instructions, so that this host's load is no matter.
+@test "the boot takes a second of the machine's time at most" {
+	run exec_in -- cat /proc/uptime
+	[[ $status -eq 0 && $output == 0.* ]]
+}
+
 @test "output keeps its order, and megabytes of it come whole" {
 	[ "$(exec_in -- sh -c 'for i in 1 2 3 4; do echo $i; echo e$i >&2; done' 2>&1 | tr '\n' ' ')" = "1 e1 2 e2 3 e3 4 e4 " ]
 	[ "$(exec_in -- dd if=/dev/zero bs=1M count=8 2>/dev/null | wc -c)" -eq $((8 << 20)) ]
