@@ -87,11 +87,13 @@ $(TESTS:%=$(O)/bin/tests/%): $(O)/suite
 $(O)/suite: $(O)/lib/main.o $(TESTS:%=$(O)/suite.d/%.o) $(O)/libsept.a $(O)/libkvm.a
 	$(CC) $(LINK) -o $@ $^ $(LIBS)
 
-# What is named alike in all of them becomes each one's own.
+# What is named alike in all of them becomes each one's own; the numbers are the
+# priorities of kselftest_harness.h.
 $(O)/suite.d/%.o: $(O)/tdx_sept_tests/%.o
 	@mkdir -p $(@D)
 	$(OBJCOPY) --redefine-sym main=$*_main --keep-global-symbol=$*_main \
 		--rename-section .init_array.20000=$*_first \
+		--rename-section .init_array.20001=$*_later \
 		--rename-section .init_array=$*_later $< $@
 
 $(O)/lib/main.o: $(O)/tests.def

@@ -2,8 +2,8 @@
 /*
  * main() of the program that all tests are, by as many names.
  *
- * A static program of 1.7 MB for each of them were a hundred megabytes, which the
- * emulated machine copies page by page whenever it boots: half of its boot.
+ * A static program of 1.7 MB for each would be a hundred megabytes, which the emulated
+ * machine would copy page by page at each boot: half of its boot.
  *
  * The Makefile makes each test file's main() and constructors its own, since the
  * harness keeps its lists per file and constructors fill them.
@@ -14,18 +14,22 @@
 
 typedef void (*constructor)(void);
 
+#define WEAK	__attribute__((weak))
+
+/* The linker's bounds of a section; a file need not have both. */
 #define TEST(name)							\
 	int name##_main(int argc, char **argv);				\
-	extern const constructor __start_##name##_first[], __stop_##name##_first[]; \
-	extern const constructor __start_##name##_later[] __attribute__((weak)); \
-	extern const constructor __stop_##name##_later[] __attribute__((weak));
+	extern const constructor __start_##name##_first[] WEAK;		\
+	extern const constructor __stop_##name##_first[] WEAK;		\
+	extern const constructor __start_##name##_later[] WEAK;		\
+	extern const constructor __stop_##name##_later[] WEAK;
 #include "tests.def"
 #undef TEST
 
 static const struct test {
 	const char *name;
 	int (*main)(int argc, char **argv);
-	/* Of the harness's macros, and those of the file's own, which come after. */
+	/* Those with a priority, which are the harness's, and those without. */
 	const constructor *first, *first_end, *later, *later_end;
 } tests[] = {
 #define TEST(name)							\
