@@ -40,9 +40,9 @@ config_value() {
 		if [[ $value =~ ^0*([0-9]{1,4})([MG]?)$ ]]; then
 			REPLY=$((10#${BASH_REMATCH[1]}))
 			[[ ${BASH_REMATCH[2]} != G ]] || REPLY=$((REPLY * 1024))
-			(( REPLY < 256 || REPLY > 3072 )) || return 0
+			(( REPLY < 256 || REPLY > 2048 )) || return 0
 		fi
-		REPLY="megabytes from 256 to 3072, such as 1024 or 2G"
+		REPLY="megabytes from 256 to 2048, such as 1024 or 2G"
 		return 1 ;;
 	number)
 		config_value seed "$value" && [[ $value != random ]] && return

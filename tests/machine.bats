@@ -318,6 +318,9 @@ make_boot() {
 	[ "$(at "$machine/low.img" 8 0xb2e4 16) $(at "$machine/low.img" 4 0xb2f4 4)" = "0000000000100000 0000000008300000 00000001" ]
 	[ "$(at "$machine/low.img" 8 0xb2f8 16) $(at "$machine/low.img" 4 0xb308 4)" = "0000000008400000 0000000007c00000 00000002" ]
 	[ "$(at "$machine/low.img" 8 0xb30c 16) $(at "$machine/low.img" 4 0xb31c 4)" = "0000000010000000 0000000017c00000 00000001" ]
+	# The largest machine has no room for it.
+	run "$machine/boot_image" -k "$machine/vmlinux" -i "$machine/initramfs" -o "$machine" -m 2048
+	[[ $status -eq 0 && ${lines[0]} == "memory: guest=2048, host=2048" && $(at "$machine/low.img" 1 0xb1e8 1) == 02 ]]
 	# A kernel that would reach into it is no reason to refuse.
 	printf '.globl _start\n_start: .quad 1\n.bss\n.skip 0x8000000\n' | gcc -x assembler -c -o "$machine/kernel.o" -
 	ld -n -o "$machine/vmlinux" -Ttext=0x1000000 "$machine/kernel.o"

@@ -133,7 +133,7 @@ untouched() {
 	fails_with 2 "--trace is for --platform emulated" "$run_sh" --platform hardware --trace
 	fails_with 2 "--explore and --repeat exclude each other" "$run_sh" --explore 3 --repeat 2
 	fails_with 2 "--cpus=0: want a number from 1 to 64" "$run_sh" --cpus 0
-	fails_with 2 "--memory=9G: want megabytes from 256 to 3072" "$run_sh" --memory 9G
+	fails_with 2 "--memory=9G: want megabytes from 256 to 2048" "$run_sh" --memory 9G
 	fails_with 2 "--schedule-seed=random: want up to 18" "$run_sh" --schedule-seed random
 	fails_with 2 "shell is for --platform emulated" "$run_sh" shell
 	fails_with 2 "shell runs no tests" "$run_sh" shell --platform emulated --json

@@ -55,7 +55,7 @@
 #define FIRMWARE		(132 * MIB)
 #define FIRMWARE_END		(256 * MIB)
 #define MAX_CPUS		64
-#define MAX_MB			3072	/* below the devices, in one piece */
+#define MAX_MB			2048	/* more Bochs does not take */
 
 #define LAPIC_ADDRESS		0xfee00000
 #define IOAPIC_ADDRESS		0xfec00000
@@ -364,7 +364,8 @@ int main(int argc, char **argv)
 		errx(2, "%llu MB of memory are too few for this kernel and initramfs",
 		     (unsigned long long)(memory / MIB));
 	/* Where nothing else has to be there; and it comes on top of what -m says. */
-	firmware = kernel_end <= FIRMWARE && memory >= FIRMWARE_END + st.st_size;
+	firmware = kernel_end <= FIRMWARE && memory >= FIRMWARE_END + st.st_size &&
+		   memory + FIRMWARE_END - FIRMWARE <= MAX_MB * MIB;
 	if (firmware)
 		memory += FIRMWARE_END - FIRMWARE;
 	/* At the end, as boot loaders do: out of the way of everything. */

@@ -185,7 +185,7 @@ int main(int argc, char **argv)
 			start.cpus = number("cpus", optarg, 1, 64);
 			break;
 		case OPT_MEMORY:
-			start.memory = number("memory", optarg, 64, 3072);
+			start.memory = number("memory", optarg, 64, 2048);
 			break;
 		case OPT_QUANTUM:
 			start.quantum = number("quantum", optarg, 1, 1000000);
