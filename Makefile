@@ -101,7 +101,7 @@ $(O)/lib/main.o: $(O)/tests.def
 $(O)/tests.def: FORCE
 	@mkdir -p $(@D)
 	@printf 'TEST(%s)\n' $(TESTS) >$@.new
-	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+	@$(keep_if_same)
 
 # Too long for one file.
 $(O)/bin/runner: $(patsubst %.c,$(O)/%.o,$(wildcard scripts/runner/*.c))
@@ -215,6 +215,9 @@ $(O)/libkvm/%.o: $(KVM)/lib/%.S $(O)/inputs
 	@mkdir -p $(@D)
 	$(CC) $(KVM_FLAGS) -c $< -o $@
 
+# Who depends on a file that says what it did is not made again.
+keep_if_same = if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
 # What everything is made with, besides the sources.  Objects depend on it, since
 # make itself does not notice another tree, flag, compiler or library.
 inputs:
@@ -228,7 +231,7 @@ inputs:
 $(O)/inputs: FORCE
 	@mkdir -p $(@D)
 	@$(MAKE) -s inputs >$@.new
-	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+	@$(keep_if_same)
 
 check:
 	scripts/deps.sh --check

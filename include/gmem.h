@@ -47,6 +47,12 @@ int gmem_punch(int fd, __u64 first, __u64 nr);
  */
 int gmem_map(int fd, __u64 first, __u64 nr, void **out);
 
+/*
+ * Have a page at hand that gmem_map() has mapped at @map.  -EFAULT if user space may
+ * not have it.
+ */
+int gmem_reach(char *map, __u64 page);
+
 /**
  * gmem_convert() - make a range private or shared, in place
  * @fd:   a guest_memfd that starts out shared (GUEST_MEMFD_FLAG_INIT_SHARED)

@@ -68,6 +68,11 @@ int gmem_map(int fd, __u64 first, __u64 nr, void **out)
 	return 0;
 }
 
+int gmem_reach(char *map, __u64 page)
+{
+	return madvise(map + page * PAGE_BYTES, PAGE_BYTES, MADV_POPULATE_READ) ? -errno : 0;
+}
+
 int gmem_convert(int fd, __u64 first, __u64 nr, bool private, __u64 *page)
 {
 	struct attributes2 a = {

@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <time.h>
 
+#include "cpu.h"
 #include "emulator.h"
 #include "td.h"
 #include "td_spin.h"
@@ -11,12 +12,9 @@ static void *spin(void *arg)
 {
 	struct td_mailbox order = { .op = TD_OP_SPIN };
 	struct td_spinner *s = arg;
-	cpu_set_t one;
 
 	/* Whoever waits for it has the other one. */
-	CPU_ZERO(&one);
-	CPU_SET(1, &one);
-	sched_setaffinity(0, sizeof(one), &one);
+	cpu_run_on(1);
 	return (void *)(long)td_order(s->td, s->vcpu, &order);
 }
 

@@ -14,13 +14,13 @@
  *
  * Claims: C6, C7, B03
  */
-#include <sched.h>
 #include <sys/mman.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include <linux/kvm.h>
 
+#include "cpu.h"
 #include "gmem.h"
 #include "peer.h"
 #include "pin.h"
@@ -77,15 +77,10 @@ FIXTURE_TEARDOWN(in_place)
 	guest_destroy(self->g);
 }
 
-static bool reachable(char *map, __u64 page)
-{
-	return !madvise(map + page * PAGE_BYTES, PAGE_BYTES, MADV_POPULATE_READ);
-}
-
 #define EXPECT_PRIVATE(first, nr) do {					\
 	EXPECT_HELD(self->fd, first, nr, 0, 0);				\
-	EXPECT_FALSE(reachable(self->map, first));			\
-	EXPECT_FALSE(reachable(self->map, (first) + (nr) - 1));		\
+	EXPECT_ERR(EFAULT, gmem_reach(self->map, first));		\
+	EXPECT_ERR(EFAULT, gmem_reach(self->map, (first) + (nr) - 1));		\
 } while (0)
 
 TEST_F(in_place, takes_a_page_from_user_space_and_moves_none)
@@ -98,8 +93,8 @@ TEST_F(in_place, takes_a_page_from_user_space_and_moves_none)
 
 	/* What it holds then is the VM type's business; where it is, is not. */
 	ASSERT_OK(gmem_convert_patiently(self->fd, FIRST, NR, false));
-	EXPECT_TRUE(reachable(self->map, FIRST));
-	EXPECT_TRUE(reachable(self->map, FIRST + NR - 1));
+	EXPECT_OK(gmem_reach(self->map, FIRST));
+	EXPECT_OK(gmem_reach(self->map, FIRST + NR - 1));
 	EXPECT_IN_PLACE(self->before, 0, NR_PAGES);
 }
 
@@ -117,7 +112,7 @@ TEST_F(in_place, of_absent_pages_makes_none)
 {
 	ASSERT_OK(gmem_punch(self->fd, FIRST, NR));
 	ASSERT_OK(gmem_convert_patiently(self->fd, FIRST, NR, true));
-	EXPECT_FALSE(reachable(self->map, FIRST));
+	EXPECT_ERR(EFAULT, gmem_reach(self->map, FIRST));
 	EXPECT_ABSENT(self->fd, FIRST, NR);
 }
 
@@ -135,9 +130,9 @@ TEST_F(in_place, waits_for_who_holds_a_page)
 		EXPECT_ERR(EAGAIN, gmem_convert(self->fd, FIRST, NR, true, &page));
 		EXPECT_EQ(HELD, page);
 		/* All or nothing; what it has unmapped to see who is left comes back. */
-		EXPECT_TRUE(reachable(self->map, FIRST));
-		EXPECT_TRUE(reachable(self->map, HELD));
-		EXPECT_TRUE(reachable(self->map, HELD + 1));
+		EXPECT_OK(gmem_reach(self->map, FIRST));
+		EXPECT_OK(gmem_reach(self->map, HELD));
+		EXPECT_OK(gmem_reach(self->map, HELD + 1));
 		EXPECT_HELD(self->fd, HELD, 2, 1, pin_refs(kind));
 		/* The others are free to go. */
 		ASSERT_OK(gmem_convert_patiently(self->fd, FIRST, HELD - FIRST, true));
@@ -148,15 +143,6 @@ TEST_F(in_place, waits_for_who_holds_a_page)
 		EXPECT_IN_PLACE(self->before, 0, NR_PAGES);
 		ASSERT_OK(gmem_convert_patiently(self->fd, FIRST, NR, false));
 	}
-}
-
-static int run_on(unsigned int cpu)
-{
-	cpu_set_t one;
-
-	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
-	return sched_setaffinity(0, sizeof(one), &one) ? -errno : 0;
 }
 
 /*
@@ -172,9 +158,9 @@ TEST_F(in_place, is_not_put_off_by_a_batch)
 
 	for (i = 0; i < 20; i++) {
 		ASSERT_OK(gmem_punch(self->fd, FIRST, NR));
-		ASSERT_OK(run_on(other));
+		ASSERT_OK(cpu_run_on(other));
 		ASSERT_OK(gmem_allocate(self->fd, FIRST, NR));
-		ASSERT_OK(run_on(0));
+		ASSERT_OK(cpu_run_on(0));
 		for (tries = 0; tries < 5; tries++) {
 			rc = gmem_convert(self->fd, FIRST, NR, true, NULL);
 			if (rc != -EAGAIN)

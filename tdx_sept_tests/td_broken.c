@@ -23,10 +23,10 @@
  *
  * Claims: C9, C10, C11, C12, C13, B26
  */
-#include <sched.h>
 #include <sys/ioctl.h>
 
 #include "audit.h"
+#include "cpu.h"
 #include "emulator.h"
 #include "gmem.h"
 #include "kmsg.h"
@@ -103,14 +103,11 @@ CASE(wbinvd_teardown, TEAR_DOWN, WBINVD);
 FIXTURE_SETUP(td_broken)
 {
 	const struct td_plan plan = { .unmeasured = true, .nr_vcpus = 2 };
-	cpu_set_t one;
 
 	REQUIRE(guest_why_not(GUEST_TDX));
 	REQUIRE(order_start(&self->order));
 	/* What is freed here is to be found here. */
-	CPU_ZERO(&one);
-	CPU_SET(0, &one);
-	ASSERT_SYS(sched_setaffinity(0, sizeof(one), &one));
+	ASSERT_OK(cpu_run_on(0));
 	ASSERT_OK(meter_read(&self->meter));
 	ASSERT_OK(guest_create_td(&self->other, &plan, NR_PAGES));
 	ASSERT_OK(guest_touch(self->other, FIRST, NR, PATTERN));

@@ -10,9 +10,9 @@
  *
  * Claims: B33, B08
  */
-#include <sched.h>
 #include <unistd.h>
 
+#include "cpu.h"
 #include "gmem.h"
 #include "hotplug.h"
 #include "suite.h"
@@ -50,19 +50,6 @@ FIXTURE_TEARDOWN(td_hotplug)
 	guest_destroy(self->g);
 }
 
-/* This thread, and with it the vCPUs that it lets run, on one CPU or on any. */
-static int run_on(int cpu)
-{
-	cpu_set_t set;
-	int i;
-
-	CPU_ZERO(&set);
-	for (i = 0; i < CPU_SETSIZE; i++)
-		if (cpu < 0 || i == cpu)
-			CPU_SET(i, &set);
-	return sched_setaffinity(0, sizeof(set), &set) ? -errno : 0;
-}
-
 static int run_both(struct guest *g)
 {
 	return td_pages(guest_td(g), 0, TD_OP_NONE, 0, 0, 0, 0) ?:
@@ -72,8 +59,8 @@ static int run_both(struct guest *g)
 /* A TD that has run on @cpu. */
 static int make(struct guest **out, const struct td_plan *plan, int cpu)
 {
-	return run_on(cpu) ?: guest_create_td(out, plan, NR_PAGES) ?:
-	       guest_touch(*out, 0, NR_PAGES, DATA) ?: run_both(*out) ?: run_on(-1);
+	return cpu_run_on(cpu) ?: guest_create_td(out, plan, NR_PAGES) ?:
+	       guest_touch(*out, 0, NR_PAGES, DATA) ?: run_both(*out) ?: cpu_run_on(CPU_ANY);
 }
 
 #define EXPECT_GOOD_END() do {						\
@@ -109,11 +96,11 @@ TEST_F(td_hotplug, of_the_cpu_it_ran_on_lets_it_run_elsewhere)
 		EXPECT_OK(guest_verify(self->g, 0, NR_PAGES, DATA));
 		/* And back, once the CPU is. */
 		ASSERT_OK(hotplug_set(self->cpus[i], true));
-		ASSERT_OK(run_on(self->cpus[i]));
+		ASSERT_OK(cpu_run_on(self->cpus[i]));
 		EXPECT_OK(run_both(self->g));
 		EXPECT_OK(guest_verify(self->g, 0, NR_PAGES, DATA));
 		EXPECT_HELD(guest_gmem(self->g), 0, NR_PAGES, 0, 0);
-		ASSERT_OK(run_on(-1));
+		ASSERT_OK(cpu_run_on(CPU_ANY));
 		EXPECT_GOOD_END();
 	}
 }
@@ -137,18 +124,18 @@ TEST_F(td_hotplug, between_the_steps_of_its_making_is_nothing_to_it)
 	const int cpu = self->cpus[0];
 	struct td *td;
 
-	ASSERT_OK(run_on(cpu));
+	ASSERT_OK(cpu_run_on(cpu));
 	ASSERT_OK(td_open(&td));
 	ASSERT_OK(td_init(td, &variant->plan));
 	ASSERT_OK(td_add_vcpu(td));
-	ASSERT_OK(run_on(-1));
+	ASSERT_OK(cpu_run_on(CPU_ANY));
 	ASSERT_OK(hotplug_set(cpu, false));
 	ASSERT_OK(td_init_vcpu(td, 0, 0));
 	ASSERT_OK(hotplug_set(cpu, true));
-	ASSERT_OK(run_on(cpu));
+	ASSERT_OK(cpu_run_on(cpu));
 	ASSERT_OK(td_add_payload(td));
 	ASSERT_OK(td_load_payload(td, true));
-	ASSERT_OK(run_on(-1));
+	ASSERT_OK(cpu_run_on(CPU_ANY));
 	ASSERT_OK(hotplug_set(cpu, false));
 	ASSERT_OK(td_finalize(td));
 	EXPECT_OK(td_pages(td, 0, TD_OP_NONE, 0, 0, 0, 0));
@@ -186,13 +173,13 @@ TEST_F(td_hotplug, of_a_cpu_while_the_td_runs_on_it_moves_it)
 	ASSERT_OK(make(&self->g, &variant->plan, self->cpus[0]));
 	for (i = 0; i < ROUNDS; i++) {
 		/* A CPU that goes takes its tasks elsewhere, whatever they have asked for. */
-		ASSERT_OK(run_on(self->cpus[0]));
+		ASSERT_OK(cpu_run_on(self->cpus[0]));
 		EXPECT_OK(run_both(self->g));
 		ASSERT_OK(hotplug_set(self->cpus[0], false));
 		EXPECT_OK(run_both(self->g));
 		ASSERT_OK(hotplug_set(self->cpus[0], true));
 	}
-	ASSERT_OK(run_on(-1));
+	ASSERT_OK(cpu_run_on(CPU_ANY));
 	EXPECT_GOOD_END();
 }
 

@@ -68,11 +68,6 @@ static bool host_reads(const char *map, __u64 first, __u64 nr, __u64 pattern)
 	return true;
 }
 
-static bool reachable(char *map, __u64 page)
-{
-	return !madvise(map + page * PAGE_BYTES, PAGE_BYTES, MADV_POPULATE_READ);
-}
-
 static int as_shared(struct td *td, enum td_op op, __u64 first, __u64 nr, __u64 pattern)
 {
 	return td_pages(td, 0, op, GPA(first), nr, pattern, TD_SHARED);
@@ -120,8 +115,8 @@ TEST_F(td_in_place, gives_the_td_the_pages_that_the_host_had)
 
 	EXPECT_IN_PLACE(self->before, 0, NR_PAGES);
 	EXPECT_HELD(self->fd, FIRST, NR, 0, 0);
-	EXPECT_FALSE(reachable(self->map, FIRST));
-	EXPECT_FALSE(reachable(self->map, FIRST + NR - 1));
+	EXPECT_ERR(EFAULT, gmem_reach(self->map, FIRST));
+	EXPECT_ERR(EFAULT, gmem_reach(self->map, FIRST + NR - 1));
 	/* Their neighbours are as they were. */
 	EXPECT_UNTOUCHED(self->before, 0, FIRST);
 	EXPECT_UNTOUCHED(self->before, FIRST + NR, NR_PAGES - FIRST - NR);
@@ -192,7 +187,7 @@ TEST_F(td_in_place, leaves_what_is_private_to_a_punch)
 	EXPECT_OK(as_private(self->td, TD_OP_VERIFY, FIRST, 1, GUESTS));
 	/* A new page, which is private from the first. */
 	EXPECT_OK(as_private(self->td, TD_OP_VERIFY_ZERO, FIRST + 1, NR - 2, 0));
-	EXPECT_FALSE(reachable(self->map, FIRST + 1));
+	EXPECT_ERR(EFAULT, gmem_reach(self->map, FIRST + 1));
 	EXPECT_UNTOUCHED(self->before, 0, FIRST);
 }
 
@@ -219,7 +214,7 @@ TEST_F(td_in_place, is_what_the_guest_asks_for)
 	td_on_exit(self->td, convert_as_asked, self);
 	ASSERT_OK(as_private(self->td, TD_OP_MAP_GPA, FIRST, NR, 0));
 	EXPECT_OK(as_private(self->td, TD_OP_WRITE, FIRST, NR, GUESTS));
-	EXPECT_FALSE(reachable(self->map, FIRST));
+	EXPECT_ERR(EFAULT, gmem_reach(self->map, FIRST));
 	ASSERT_OK(as_shared(self->td, TD_OP_MAP_GPA, FIRST, NR, 0));
 	EXPECT_OK(as_shared(self->td, TD_OP_WRITE, FIRST, NR, GUESTS));
 	EXPECT_TRUE(host_reads(self->map, FIRST, NR, GUESTS));

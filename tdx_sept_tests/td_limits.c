@@ -20,6 +20,7 @@
 #include <linux/kvm.h>
 
 #include "cgroup.h"
+#include "cpu.h"
 #include "emulator.h"
 #include "peer.h"
 #include "suite.h"
@@ -228,19 +229,10 @@ TEST_F(td_limits, of_a_misc_group_is_paid_back_to_that_group)
 #define NR_CHARGED	24u
 #define BATCH_BYTES	(64 * PAGE_BYTES)	/* what a CPU keeps of charges */
 
-static int stay_on_this_cpu(void)
-{
-	cpu_set_t one;
-
-	CPU_ZERO(&one);
-	CPU_SET(sched_getcpu(), &one);
-	return RC(sched_setaffinity(0, sizeof(one), &one));
-}
-
 /* From here on a group of its own pays, in batches of one CPU. */
 static int charge_a_group(world *w, __u64 *usage)
 {
-	return stay_on_this_cpu() ?: cgroup_create(&w->cg) ?: cgroup_enter(w->cg, 0) ?:
+	return cpu_run_on(sched_getcpu()) ?: cgroup_create(&w->cg) ?: cgroup_enter(w->cg, 0) ?:
 	       cgroup_usage(w->cg, usage);
 }
 
@@ -470,7 +462,7 @@ TEST_F(td_limits, of_descriptors_leave_no_vcpu_behind)
 	ASSERT_EQ(0, getrlimit(RLIMIT_NOFILE, &old));
 	none = old;
 	none.rlim_cur = 0;
-	ASSERT_OK(stay_on_this_cpu());
+	ASSERT_OK(cpu_run_on(sched_getcpu()));
 	ASSERT_OK(td_open(&self->td));
 	if (max_vcpus(self->td) < 2)
 		SKIP(return, "a TD has one vCPU here: the host has one processor");

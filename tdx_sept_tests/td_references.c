@@ -18,6 +18,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "cpu.h"
 #include "emulator.h"
 #include "gmem.h"
 #include "pinned.h"
@@ -328,15 +329,6 @@ static int refs_now(const struct folio_record *at, __u64 nr, __u64 *most, __u64 
 	return rc;
 }
 
-static int run_on(unsigned int cpu)
-{
-	cpu_set_t one;
-
-	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
-	return sched_setaffinity(0, sizeof(one), &one) ? -errno : 0;
-}
-
 /*
  * User space cannot get at private pages to hold one; but the kernel holds each new
  * page in a batch of the CPU that added it, until that is full or drained.  A punch by
@@ -350,9 +342,9 @@ TEST_F(td_references, of_an_lru_batch_outlive_a_punch)
 
 	REQUIRE(sysconf(_SC_NPROCESSORS_ONLN) < 2 ? "there is one CPU only" : NULL);
 	for (i = 0; i < TRIES && !kept; i++) {
-		ASSERT_OK(run_on(1));
+		ASSERT_OK(cpu_run_on(1));
 		ASSERT_OK(guest_touch(self->g, FIRST, BATCH, DATA));
-		ASSERT_OK(run_on(0));
+		ASSERT_OK(cpu_run_on(0));
 		ASSERT_OK(folio_by_file(self->fd, FIRST, BATCH, recs, NULL));
 		ASSERT_OK(refs_now(recs, BATCH, &most, &least));
 		ASSERT_OK(gmem_punch(self->fd, FIRST, BATCH));

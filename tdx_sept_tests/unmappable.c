@@ -43,12 +43,10 @@ FIXTURE_VARIANT_ADD(unmappable, tdx) { .type = GUEST_TDX };
 /* Show it to the TD, which then has its pages; others only have them in the file. */
 static int populate(struct guest *g, int fd)
 {
-	int rc;
-
 	if (!guest_td(g))
 		return gmem_allocate(fd, 0, NR_PAGES);
-	rc = td_set_slot(guest_td(g), SLOT, KVM_MEM_GUEST_MEMFD, GPA, NR_PAGES, NULL, fd);
-	return rc ?: td_set_private(guest_td(g), GPA, NR_PAGES, true) ?:
+	return td_set_slot(guest_td(g), SLOT, KVM_MEM_GUEST_MEMFD, GPA, NR_PAGES, NULL, fd) ?:
+	       td_set_private(guest_td(g), GPA, NR_PAGES, true) ?:
 	       td_pages(guest_td(g), 0, TD_OP_WRITE, GPA, NR_PAGES, DATA, 0);
 }
 

@@ -90,16 +90,15 @@ ours() {
 	local file name inode
 	local -A have=()
 
-	for file in "$bin"/tests/* "$bin"/*; do
+	while read -r inode file; do
 		[[ -f $file && -x $file ]] || continue
 		case $file in
 		"$bin"/tests/*)	name=/tests/${file##*/} ;;
 		*)		name=/bin/${file##*/} ;;
 		esac
-		inode=$(stat -c %d:%i -- "$file")
 		printf '%s\t%s\t%s\n' "$name" "$file" "${have[$inode]-}"
 		have[$inode]=${have[$inode]-$name}
-	done
+	done < <(stat -c '%d:%i %n' -- "$bin"/tests/* "$bin"/*)
 }
 
 # What is one file by several names stays one: each page takes its time at each boot.
