@@ -534,6 +534,11 @@ run_platforms() {
 		[[ $platform != emulated || ${value[vm_type]} != all ]] || more+=(--vm-type tdx)
 		runner_command "$platform" "${more[@]}"
 		run_runner
+		case $rc in
+		0 | 1 | 2 | 3 | 4 | 130 | 143)	;;
+		*)	say "the runner ended with status $rc; what it had found is in ${value[results]}"
+			rc=3 ;;
+		esac
 		worse "$status" "$rc"
 		status=$REPLY
 		(( rc != 130 && rc != 143 )) || break
@@ -542,17 +547,12 @@ run_platforms() {
 	exit "$status"
 }
 
-# worse A B: sets REPLY to the exit status that two runs have together.
+# worse A B: sets REPLY to the exit status that two runs have together.  One that the
+# runner does not have is how the system ended it, or did not even start it.
 worse() {
-	local status
-
-	for status in 143 130 2 1 3 0 4; do
-		if (( $1 == status || $2 == status )); then
-			REPLY=$status
-			return
-		fi
+	for REPLY in 143 130 2 1 3 0 4; do
+		(( $1 != REPLY && $2 != REPLY )) || return 0
 	done
-	REPLY=$(( $1 > $2 ? $1 : $2 ))
 }
 
 main() {

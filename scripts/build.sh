@@ -17,7 +17,7 @@ source_files() {
 	# What lib/seamcall.c shares with the emulated module, too.
 	find lib include tdx_sept_tests scripts \
 		emulator/tdx_module/{status.c,internal.h,tdx_module.h} -type f \
-		'(' -name '*.[ch]' -o -path 'tdx_sept_tests/*' ')' -print0 | LC_ALL=C sort -z
+		'(' -name '*.[chS]' -o -name '*.ld' -o -path 'tdx_sept_tests/*' ')' -print0 | LC_ALL=C sort -z
 }
 
 # What the sources make; build/bin may also have what older ones made.
@@ -36,31 +36,43 @@ first_error() {
 	grep -m 1 -E 'error:|undefined reference|\*\*\* ' "$step_log" || :	# or nothing to tell
 }
 
+# make(1) goes by times, the cache by content.  A source that changed without being newer
+# than what was made of it (rsync -a; another clone with the same objects) has
+# everything made again.
+forget_stale() {
+	local file
+
+	while read -r _ file; do
+		[[ $file -nt $objects/sums ]] || rm -f -- "$objects/inputs"
+	done < <(printf '%s\n' "$sums" | grep -vxFf "$objects/sums" 2>/dev/null)
+	[[ -e $objects/sums ]] || rm -f -- "$objects/inputs"
+}
+
 build() {
-	local tmp why
+	local tmp=$1 why
 	local -a programs
 
 	# A clone that belongs to somebody else is as good as one's own.
 	{ mkdir -p build && [[ -w build ]]; } 2>/dev/null || objects=$cache_dir/build/objects
+	forget_stale
 	step_run "build (${#sources[@]} sources)" run_make all || {
 		why=$(first_error)
 		die 3 "the build failed${why:+: $why}$(step_why "$objects"); see $step_log"
 	}
-	rm -rf -- "$cache_dir"/build/.tmp.*
-	tmp=$(mktemp -d "$cache_dir/build/.tmp.XXXXXX")
-	step_tmp+=("$tmp")
-	mkdir -p "$tmp/bin/tests"
+	if [[ $(sha256sum -- "${sources[@]}") != "$sums" ]]; then
+		rm -f -- "$objects/inputs"
+		die 3 "the sources changed while they were built; try again"
+	fi
+	printf '%s\n' "$sums" >"$objects/sums" || die 3 "cannot write to $objects$(step_why "$objects")"
+	mkdir -p "$tmp/made/bin/tests"
 	mapfile -t programs < <(programs)
 	# All tests are one file, and stay one.
-	(cd "$objects/bin" && cp --parents --preserve=links -- "${programs[@]%.c}" "$tmp/bin") ||
+	(cd "$objects/bin" && cp --parents --preserve=links -- "${programs[@]%.c}" "$tmp/made/bin") ||
 		die 3 "cannot write to $tmp$(step_why "$tmp")"
-	cache_put "$tmp" "$dir" ||
-		die 3 "cannot write $dir$(step_why "$tmp")"
-	cache_prune "$cache_dir/build" '[0-9a-f]*' 6
 }
 
 main() {
-	local tree=${1-} objects=build outside dir
+	local tree=${1-} objects=build outside sums dir
 	local -a sources
 
 	[[ $# -eq 1 && -d $tree/usr/include ]] || die 2 "want one argument: a tree, as linux.sh prints it"
@@ -68,15 +80,12 @@ main() {
 	cd "$root"
 	outside=$(run_make -s inputs) || die 3 "make, or a compiler, does not work"
 	mapfile -d '' sources < <(source_files)
-	dir=$(sha256sum -- "${sources[@]}" - <<<"$outside" | sha256sum)
+	sums=$(sha256sum -- "${sources[@]}")
+	dir=$(printf '%s\n' "$sums" "$outside" | sha256sum)
 	dir=$cache_dir/build/${dir:0:16}
 
 	step_init
-	if ! cache_whole "$dir"; then
-		cache_open build 200
-		cache_whole "$dir" || build
-	fi
-	touch -c -- "$dir" 2>/dev/null || :	# its rank in cache_prune(); not if read-only
+	cache_make "$dir" 200 6 build
 	printf '%s\n' "$dir/bin"
 }
 

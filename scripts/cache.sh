@@ -62,6 +62,33 @@ cache_put() {
 	mv -T -- "$tmp" "$dir"
 }
 
+# cache_make DIR MB KEEP COMMAND...: unless DIR is whole, run COMMAND... TMP, which fills
+# the folder TMP/made, or dies, and let that be DIR.  MB is the room that this takes.  Of
+# DIR and its like, whose names begin as its own, the KEEP youngest stay.  DIR is held, as
+# by cache_use().  In a condition COMMAND would go on after an error.
+cache_make() {
+	local dir=$1 need=$2 keep=$3 group=${1%/*} name=${1##*/} tmp
+
+	shift 3
+	if ! cache_whole "$dir"; then
+		cache_open "${group##*/}" "$need"
+		if ! cache_whole "$dir"; then		# no other run has just made it
+			[[ ! -e $dir ]] || say "$dir is damaged; make it anew"
+			# What a killed run left; the lock tells that nobody uses it.
+			rm -rf -- "$group"/.tmp.*
+			tmp=$(mktemp -d "$group/.tmp.XXXXXX")
+			step_tmp+=("$tmp")
+			mkdir "$tmp/made"
+			"$@" "$tmp"
+			cache_put "$tmp/made" "$dir" || die 3 "cannot write $dir$(step_why "$tmp")"
+			rm -rf -- "$tmp"
+			cache_prune "$group" "${name%"${name##*-}"}[0-9a-f]*" "$keep"
+		fi
+		exec {cache_lock}>&-
+	fi
+	cache_use "$dir"
+}
+
 # cache_use DIR: hold it, so that no other run prunes it, and mark it as young.
 # The hold goes with the process, also through exec.
 cache_use() {

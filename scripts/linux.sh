@@ -90,15 +90,14 @@ find_package() {
 	[[ -n $found ]] || archive_missing "the archive has no linux-source in $suites"
 }
 
-# unpack_package DEB: what is needed of its tree, into $tmp/tree.
+# unpack_package DEB: what is needed of its tree, into $tmp/made.
 unpack_package() {
 	local deb=$1 tarball
 
 	dpkg-deb --fsys-tarfile "$deb" |
 		tar -x -C "$tmp" --wildcards './usr/src/*linux-source-*.tar.*' &&
 	tarball=$(find "$tmp/usr/src" -name 'linux-source-*.tar.*') &&
-	mkdir "$tmp/tree" &&
-	tar -x -f "$tarball" -C "$tmp/tree" --strip-components=1 --no-wildcards-match-slash \
+	tar -x -f "$tarball" -C "$tmp/made" --strip-components=1 --no-wildcards-match-slash \
 		--checkpoint=20000 --checkpoint-action=echo='%{r}T' \
 		--wildcards "${kept[@]/#/*/}" "${needed[@]/#/*/}"
 }
@@ -106,22 +105,17 @@ unpack_package() {
 # package_tree: set $tree to the tree of the package that configs/linux-source
 # wants, or of the nearest to be had.
 package_tree() {
-	local name found='' deb
+	local deb room=$room_tree
 
 	hash_of "$(recipe)" "$package $version $sha256 $suites"
-	name=package-$REPLY
-	tree=$cache_dir/linux/$name
-	! cache_whole "$tree" || return 0
-
+	tree=$cache_dir/linux/package-$REPLY
 	deb=$cache_dir/download/$sha256.deb
-	if [[ -f $deb ]]; then
-		cache_open linux "$room_tree"
-	else
-		cache_open linux "$room_package"
-	fi
-	! cache_whole "$tree" || return 0	# another run has just made it
-	[[ ! -e $tree ]] || say "the tree in $tree is damaged; make it anew"
-	new_tmp
+	[[ -f $deb ]] || room=$room_package
+	cache_make "$tree" "$room" 3 make_package_tree
+}
+
+make_package_tree() {
+	local tmp=$1 found='' deb=$cache_dir/download/$sha256.deb
 
 	if file_whole "$deb" "$sha256"; then
 		found="$package $version $sha256 0"
@@ -143,7 +137,7 @@ package_tree() {
 		printf 'source = %s %s\nsha256 = %s\n' "$1" "$2" "$3"
 		[[ "$1 $2" == "$package $version" ]] ||
 			printf 'instead_of = %s %s\n' "$package" "$version"
-	} >"$tmp/tree/origin"
+	} >"$tmp/made/origin"
 	finish_tree
 }
 
@@ -183,8 +177,7 @@ pack_sources() (
 )
 
 copy_sources() {
-	mkdir "$tmp/tree" &&
-	pack_sources "$1" | tar -x -C "$tmp/tree"
+	pack_sources "$1" | tar -x -C "$tmp/made"
 }
 
 # own_tree DIR: set $tree to a prepared copy of DIR's parts.
@@ -195,17 +188,18 @@ own_tree() {
 		die 3 "cannot read all of KSRC=$dir"
 	hash_of "$(recipe)" "$content"
 	tree=$cache_dir/linux/own-$REPLY
-	! cache_whole "$tree" || return 0
+	cache_make "$tree" "$room_tree" 6 make_own_tree "$dir" "$content"
+}
 
-	cache_open linux "$room_tree"
-	! cache_whole "$tree" || return 0
-	[[ ! -e $tree ]] || say "the tree in $tree is damaged; make it anew"
-	new_tmp
+# make_own_tree DIR CONTENT TMP
+make_own_tree() {
+	local dir=$1 content=$2 tmp=$3
+
 	step_run "copy what is needed of $dir" copy_sources "$dir" ||
 		die 3 "cannot copy $dir$(step_why "$tmp"); see $step_log"
-	[[ $(pack_sources "$tmp/tree" | sha256sum) == "$content" ]] ||
+	[[ $(pack_sources "$tmp/made" | sha256sum) == "$content" ]] ||
 		die 3 "KSRC=$dir changed while it was copied; try again"
-	printf 'source = %s\nsha256 = %s\n' "$dir" "${content%% *}" >"$tmp/tree/origin"
+	printf 'source = %s\nsha256 = %s\n' "$dir" "${content%% *}" >"$tmp/made/origin"
 	finish_tree
 }
 
@@ -225,45 +219,33 @@ recipe() {
 	declare -f unpack_package pack_sources make_headers finish_tree
 }
 
-# A working folder beside the trees.  What a killed run left there goes; the lock
-# tells that it is in nobody's use.
-new_tmp() {
-	rm -rf -- "$cache_dir"/linux/.tmp.*
-	tmp=$(mktemp -d "$cache_dir/linux/.tmp.XXXXXX")
-	step_tmp+=("$tmp")
-}
-
 # With an environment of its own: make variables and KBUILD_... of the user's,
 # or of the make that called this, mean other trees.
 make_headers() {
-	env -i PATH="$PATH" LC_ALL=C make -C "$tmp/tree" -j "$(nproc)" ARCH=x86 headers
+	env -i PATH="$PATH" LC_ALL=C make -C "$tmp/made" -j "$(nproc)" ARCH=x86 headers
 }
 
-# Make $tmp/tree ready, and let it be $tree.
+# Make $tmp/made ready.
 finish_tree() {
-	local makefile=$tmp/tree/Makefile file
+	local makefile=$tmp/made/Makefile file
 
 	step_run "make the kernel's headers" make_headers ||
 		die 3 "cannot make the kernel's headers$(step_why "$tmp"); see $step_log"
 	for file in usr/include/linux/kvm.h usr/include/asm/kvm.h include/uapi/linux/kernel-page-flags.h \
 		    tools/testing/selftests/{kselftest_harness.h,kvm/lib/kvm_util.c}; do
-		[[ -f $tmp/tree/$file ]] || die 3 "the kernel tree lacks $file; see $step_log"
+		[[ -f $tmp/made/$file ]] || die 3 "the kernel tree lacks $file; see $step_log"
 	done
 	printf 'linux = %s.%s.%s\n' "$(sed -n 's/^VERSION = //p' "$makefile")" \
 		"$(sed -n 's/^PATCHLEVEL = //p' "$makefile")" \
-		"$(sed -n 's/^SUBLEVEL = //p' "$makefile")" >>"$tmp/tree/origin"
+		"$(sed -n 's/^SUBLEVEL = //p' "$makefile")" >>"$tmp/made/origin"
 	# What was there for make alone.
-	rm -rf "$tmp/tree"/{Kbuild,Makefile,arch,scripts} \
-		"$tmp/tree"/include/{asm-generic,config,generated}
-	find "$tmp/tree" -name '.*.cmd' -delete
-	cache_put "$tmp/tree" "$tree" ||
-		die 3 "cannot write $tree$(step_why "$tmp")"
-	cache_prune "$cache_dir/linux" 'package-*' 3
-	cache_prune "$cache_dir/linux" 'own-*' 6
+	rm -rf "$tmp/made"/{Kbuild,Makefile,arch,scripts} \
+		"$tmp/made"/include/{asm-generic,config,generated}
+	find "$tmp/made" -name '.*.cmd' -delete
 }
 
 main() {
-	local tree='' tmp='' package version sha256 suites other
+	local tree='' package version sha256 suites other
 	local file=${SEPT_CONFIGS:-$root/configs}/linux-source
 	# shellcheck disable=SC2034 # config_read() fills and reads them
 	local -A values=() origins=() types=(
@@ -294,7 +276,6 @@ main() {
 		[[ -z $other ]] ||
 			say "$(sed -n 's/^source = //p' "$tree/origin") is used, since the archive no longer has $other"
 	fi
-	touch -c -- "$tree" 2>/dev/null || :	# its rank in cache_prune(); not if read-only
 	printf '%s\n' "$tree"
 }
 

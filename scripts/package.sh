@@ -110,9 +110,25 @@ fetch_missing() {
 	archive_missing "the archive has no $name ${values[$name.version]} in ${values[suites]}; pin in $config what it has"
 }
 
+# collect TMP: TMP/made has all of $names.
+collect() {
+	local tmp=$1 name type file kept
+	local -a missing=()
+
+	for name in "${names[@]}"; do
+		have "$name" || missing+=("$name")
+	done
+	(( ${#missing[@]} == 0 )) || fetch_missing
+	for name in "${names[@]}"; do
+		file_of "$name"
+		cp -l -- "$kept" "$tmp/made/$file" ||
+			die 3 "cannot write to $tmp$(step_why "$tmp")"
+	done
+}
+
 main() {
-	local config=${1-} tmp name dir type file kept
-	local -a names missing=()
+	local config=${1-} name dir
+	local -a names
 	# shellcheck disable=SC2034 # config_read() fills and reads them
 	local -A values=() origins=() types=([suites]=names)
 
@@ -141,26 +157,7 @@ main() {
 	done | sha256sum)
 	dir=$cache_dir/package/${dir:0:16}
 	step_init
-	if ! cache_whole "$dir"; then
-		cache_open package 100
-		if ! cache_whole "$dir"; then
-			tmp=$(mktemp -d "$cache_dir/package/.tmp.XXXXXX")
-			step_tmp+=("$tmp")
-			for name in "${names[@]}"; do
-				have "$name" || missing+=("$name")
-			done
-			(( ${#missing[@]} == 0 )) || fetch_missing
-			mkdir "$tmp/files"
-			for name in "${names[@]}"; do
-				file_of "$name"
-				cp -l -- "$kept" "$tmp/files/$file" ||
-					die 3 "cannot write to $tmp$(step_why "$tmp")"
-			done
-			cache_put "$tmp/files" "$dir" || die 3 "cannot write $dir$(step_why "$tmp")"
-			cache_prune "$cache_dir/package" '[0-9a-f]*' 6
-		fi
-	fi
-	touch -c -- "$dir" 2>/dev/null || :	# its rank in cache_prune(); not if read-only
+	cache_make "$dir" 100 6 collect
 	printf '%s\n' "$dir"
 }
 

@@ -20,9 +20,11 @@ setup() {
 	echo one >"$clone/tdx_sept_tests/one.c"
 	echo runner >"$clone/scripts/runner.c"
 	echo header >"$clone/include/one.h"
+	touch "$clone"/lib/guest.{S,ld}
 	{
 		printf 'all: $(patsubst tdx_sept_tests/%%.c,$(O)/bin/tests/%%,$(wildcard tdx_sept_tests/*.c)) $(O)/bin/runner\n'
-		printf '$(O)/bin/tests/%%: tdx_sept_tests/%%.c include/one.h; mkdir -p $(@D); cp $< $@; echo $@ >>$(O)/made\n'
+		printf '$(O)/inputs: ; mkdir -p $(@D); touch $@\n'
+		printf '$(O)/bin/tests/%%: tdx_sept_tests/%%.c include/one.h lib/guest.S $(O)/inputs; mkdir -p $(@D); cp $< $@; echo $@ >>$(O)/made\n'
 		printf '$(O)/bin/runner: scripts/runner.c; mkdir -p $(@D); cp $< $@; echo $@ >>$(O)/made\n'
 		printf 'inputs: ; @echo $(LINUX) $(SANITIZE) $(EXTRA_CFLAGS)\n'
 	} >"$clone/Makefile"
@@ -65,12 +67,37 @@ made() {
 	build
 	[ "$bin" != "$second" ]
 	third=$bin
+	echo other >"$clone/lib/guest.S"
+	build
+	[ "$bin" != "$third" ]
+	third=$bin
+	echo other >"$clone/lib/guest.ld"
+	build
+	[ "$bin" != "$third" ]
+	third=$bin
 	EXTRA_CFLAGS=-g build
 	[ "$bin" != "$third" ]
 	tree+=2
 	mkdir -p "$tree/usr/include"
 	build
 	[ "$bin" != "$third" ]
+}
+
+@test "a source that changed, but is older than what was made of it" {
+	build
+	echo two >"$clone/tdx_sept_tests/one.c"
+	touch -d '-1 hour' "$clone/tdx_sept_tests/one.c"
+	build
+	[ "$(<"$bin/tests/one")" = two ]
+}
+
+@test "a source that changes while it is built" {
+	printf 'all: change\nchange: $(O)/bin/tests/one $(O)/bin/runner; @echo three >tdx_sept_tests/one.c\n' >>"$clone/Makefile"
+	run "$clone/scripts/build.sh" "$tree"
+	[[ $status -eq 3 && ${lines[-1]} == "build: the sources changed while they were built; try again" ]]
+	[ -z "$(find "$cache/build" -name bin)" ]
+	build
+	[ "$(<"$bin/tests/one")" = three ]
 }
 
 @test "a test that is gone is not in the build any more" {

@@ -163,6 +163,9 @@ without_tdx() {
 	status_of 4 0 0
 	status_of 4 4 4
 	status_of 130 0 130
+	status_of 137 0 3
+	[[ ${lines[0]} == *"the runner ended with status 137"* ]]
+	status_of 0 127 3
 }
 
 # shellcheck disable=SC2016 # the stand-in is to expand it

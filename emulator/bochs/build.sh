@@ -78,7 +78,8 @@ flags_for() {
 }
 
 compile_tree() {
-	local dir=$1 patch
+	local dir=$1/made patch
+
 
 	tar -x -f "$source" -C "$dir" --no-same-owner --strip-components=1 || return
 	cd "$dir" || return
@@ -92,26 +93,19 @@ compile_tree() {
 	find . -type f ! -name '*.[ah]' ! -name '*.def' ! -path './[^/]*.o' -delete
 }
 
+build_tree() {
+	step_run "build Bochs" compile_tree "$1" ||
+		die 3 "Bochs cannot be built$(first_error)$(step_why "$1"); see $step_log"
+}
+
 # Sets tree.
 find_tree() {
-	local key tmp
+	local key
 
 	key=$({ g++ --version; printf '%s\n' "${flags[@]}" "${configure[@]}"
 		sha256sum <"$source"; cat "$here"/patches/*.patch; } | sum)
 	tree=$cache_dir/bochs-tree/$key
-	if ! cache_whole "$tree"; then
-		cache_open bochs-tree "$room_tree"
-		if ! cache_whole "$tree"; then
-			rm -rf -- "$cache_dir"/bochs-tree/.tmp.*
-			tmp=$(mktemp -d "$cache_dir/bochs-tree/.tmp.XXXXXX")
-			step_tmp+=("$tmp")
-			step_run "build Bochs" compile_tree "$tmp" ||
-				die 3 "Bochs cannot be built$(first_error)$(step_why "$tmp"); see $step_log"
-			cache_put "$tmp" "$tree" || die 3 "cannot write $tree$(step_why "$tmp")"
-			cache_prune "$cache_dir/bochs-tree" '[0-9a-f]*' 4
-		fi
-	fi
-	touch -c -- "$tree" 2>/dev/null || :	# its rank in cache_prune(); not if read-only
+	cache_make "$tree" "$room_tree" 4 build_tree
 }
 
 first_error() {
@@ -156,13 +150,17 @@ compile_binary() {
 	done
 	(( !failed )) || return 1
 	# shellcheck disable=SC2046 # names in the cache have no spaces
-	g++ "${flags[@]}" -o "$dir/bochs" "$tree"/*.o "$dir"/o/*.o -Wl,--start-group \
-		$(find "$tree" -name '*.a') -Wl,--end-group "${libraries[@]}" || return
-	rm -r "$dir/o"
+	g++ "${flags[@]}" -o "$dir/made/bochs" "$tree"/*.o "$dir"/o/*.o -Wl,--start-group \
+		$(find "$tree" -name '*.a') -Wl,--end-group "${libraries[@]}"
+}
+
+build_binary() {
+	step_run "build the emulator" compile_binary "$1" ||
+		die 3 "the emulator cannot be built$(first_error)$(step_why "$1"); see $step_log"
 }
 
 main() {
-	local arg dir tmp
+	local arg dir
 	local -a files
 
 	for arg; do
@@ -189,19 +187,7 @@ main() {
 	cache_use "$tree"
 	mapfile -t files < <(glue_files)
 	dir=$cache_dir/bochs/$({ basename "$tree"; cat "${BASH_SOURCE[0]}" "${files[@]}"; } | sum)
-	if ! cache_whole "$dir"; then
-		cache_open bochs "$room_binary"
-		if ! cache_whole "$dir"; then
-			rm -rf -- "$cache_dir"/bochs/.tmp.*
-			tmp=$(mktemp -d "$cache_dir/bochs/.tmp.XXXXXX")
-			step_tmp+=("$tmp")
-			step_run "build the emulator" compile_binary "$tmp" ||
-				die 3 "the emulator cannot be built$(first_error)$(step_why "$tmp"); see $step_log"
-			cache_put "$tmp" "$dir" || die 3 "cannot write $dir$(step_why "$tmp")"
-			cache_prune "$cache_dir/bochs" '[0-9a-f]*' 6
-		fi
-	fi
-	touch -c -- "$dir" 2>/dev/null || :	# its rank in cache_prune(); not if read-only
+	cache_make "$dir" "$room_binary" 6 build_binary
 	printf '%s\n' "$dir"
 }
 

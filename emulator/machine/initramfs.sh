@@ -152,43 +152,40 @@ stress() {
 archive() {
 	find "$tmp/root" -exec touch -h -d @0 '{}' +
 	(cd "$tmp/root" && find . -print0 | LC_ALL=C sort -z |
-		cpio --quiet -0 -o -H newc -R 0:0 --reproducible) >"$tmp/initramfs.cpio"
+		cpio --quiet -0 -o -H newc -R 0:0 --reproducible) >"$tmp/made/initramfs.cpio"
 }
 
 build() {
-	tmp=$(mktemp -d "$cache_dir/initramfs/.tmp.XXXXXX")
-	step_tmp+=("$tmp")
+	local tmp=$1
+
 	mkdir "$tmp/root"
 	base
 	[[ -z $bin ]] || copy_ours
 	[[ -z $selftests ]] || upstream
 	[[ -z $stress ]] || stress
 	archive 2>>"$step_log" || die 3 "cannot make the initramfs$(step_why "$tmp"); see $step_log"
-	rm -rf -- "$tmp/root"
-	cache_put "$tmp" "$dir" || die 3 "cannot write $dir$(step_why "$tmp")"
-	cache_prune "$cache_dir/initramfs" '[0-9a-f]*' 6
 }
 
-# build_selftests TREE: sets selftests to the folder that has them.
-build_selftests() {
-	local tree=$1 dir tmp
+# find_selftests TREE: sets selftests to the folder that has them.
+find_selftests() {
+	local tree=$1 dir
 
 	dir=$({ cat "$root/emulator/machine/selftests.mk"; echo "$tree"; gcc --version; } | sha256sum)
 	dir=$cache_dir/selftests/${dir:0:16}
 	selftests=$dir/bin
-	! cache_whole "$dir" || return 0
-	cache_open selftests 200
-	! cache_whole "$dir" || return 0
-	tmp=$(mktemp -d "$cache_dir/selftests/.tmp.XXXXXX")
-	step_tmp+=("$tmp")
+	cache_make "$dir" 200 3 build_selftests "$tree"
+}
+
+# build_selftests TREE TMP
+build_selftests() {
+	local tree=$1 made=$2/made
+
 	# Not every test builds everywhere: its log stays, and is told of it.
 	step_run "build the kernel's KVM selftests" env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL \
-		make -k -j "$(nproc)" -f "$root/emulator/machine/selftests.mk" "LINUX=$tree" "O=$tmp" || :
-	[[ -x $tmp/bin/guest_memfd_test ]] ||
-		die 3 "cannot build the kernel's KVM selftests$(step_why "$tmp"); see $step_log"
-	rm -rf -- "$tmp/libkvm" "$tmp/libkvm.a"
-	cache_put "$tmp" "$dir" || die 3 "cannot write $dir$(step_why "$tmp")"
-	cache_prune "$cache_dir/selftests" '[0-9a-f]*' 3
+		make -k -j "$(nproc)" -f "$root/emulator/machine/selftests.mk" "LINUX=$tree" "O=$made" || :
+	[[ -x $made/bin/guest_memfd_test ]] ||
+		die 3 "cannot build the kernel's KVM selftests$(step_why "$made"); see $step_log"
+	rm -rf -- "$made/libkvm" "$made/libkvm.a"
 }
 
 # Everything that goes into it, by content.
@@ -204,7 +201,7 @@ inputs() {
 }
 
 main() {
-	local bin='' agent='' selftests='' tree='' stress='' busybox dir tmp name
+	local bin='' agent='' selftests='' tree='' stress='' busybox dir
 
 	while (( $# )); do
 		case $1 in
@@ -228,15 +225,11 @@ main() {
 	busybox=$(program busybox) || exit
 	! ldd "$busybox" >/dev/null 2>&1 || die 3 "$busybox is not static; install busybox-static"
 	[[ -z $stress ]] || stress=$(program stress-ng) || exit
-	[[ -z $tree ]] || build_selftests "$tree"
+	[[ -z $tree ]] || find_selftests "$tree"
 
 	dir=$(inputs | sha256sum)
 	dir=$cache_dir/initramfs/${dir:0:16}
-	if ! cache_whole "$dir"; then
-		cache_open initramfs 300
-		cache_whole "$dir" || build
-	fi
-	touch -c -- "$dir" 2>/dev/null || :	# its rank in cache_prune(); not if read-only
+	cache_make "$dir" 300 6 build
 	printf '%s\n' "$dir/initramfs.cpio"
 }
 

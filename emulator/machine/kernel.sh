@@ -151,32 +151,26 @@ find_pahole() {
 	folder=$REPLY
 	dir=$cache_dir/pahole/${folder##*/}
 	pahole=$dir/pahole
-	! cache_whole "$dir" || return 0
-	cache_open pahole 50
-	! cache_whole "$dir" || return 0
-	unpack_pahole "$folder" "$dir"
+	cache_make "$dir" 50 2 unpack_pahole "$folder"
 }
 
+# unpack_pahole FOLDER TMP
 unpack_pahole() {
-	local tmp file
+	local made=$2/made file
 
-	tmp=$(mktemp -d "$cache_dir/pahole/.tmp.XXXXXX")
-	step_tmp+=("$tmp")
 	for file in "$1"/*.deb; do
-		dpkg-deb --fsys-tarfile "$file" | tar -x -C "$tmp" --wildcards './usr/lib/*' './usr/bin/pahole' './lib/*' 2>/dev/null ||
-			[[ -d $tmp/usr ]] || die 3 "cannot unpack $file$(step_why "$tmp")"
+		dpkg-deb --fsys-tarfile "$file" | tar -x -C "$made" --wildcards './usr/lib/*' './usr/bin/pahole' './lib/*' 2>/dev/null ||
+			[[ -d $made/usr ]] || die 3 "cannot unpack $file$(step_why "$made")"
 	done
-	cat >"$tmp/pahole" <<-'END'
+	cat >"$made/pahole" <<-'END'
 		#!/bin/sh
 		# With its own libraries and their loader.
 		here=$(dirname "$0")
 		lib=$(echo "$here"/usr/lib/*-linux-gnu)
 		exec "$lib"/ld-linux-*.so.* --library-path "$lib" "$here/usr/bin/pahole" "$@"
 	END
-	chmod +x "$tmp/pahole"
-	"$tmp/pahole" --version >/dev/null 2>&1 || die 3 "the pahole of $1 does not run here"
-	cache_put "$tmp" "$2" || die 3 "cannot write $2$(step_why "$tmp")"
-	cache_prune "$cache_dir/pahole" '[0-9a-f]*' 2
+	chmod +x "$made/pahole"
+	"$made/pahole" --version >/dev/null 2>&1 || die 3 "the pahole of $1 does not run here"
 }
 
 #
@@ -266,8 +260,10 @@ apply_patches() {
 }
 
 prepare_work() {
+	local tmp
+
 	if [[ ! -d $work/src ]]; then
-		rm -rf -- "$cache_dir"/kernel/.tmp.* "$work"
+		rm -rf -- "$work"
 		cache_prune "$cache_dir/kernel" 'work-*' 2
 		tmp=$(mktemp -d "$cache_dir/kernel/.tmp.XXXXXX")
 		step_tmp+=("$tmp")
@@ -294,15 +290,13 @@ version_of() {
 }
 
 build() {
-	local out patch why
+	local out=$1/made patch why
 
 	prepare_work
 	step_run "build the kernel" kernel_make olddefconfig vmlinux || {
 		why=$(grep -m 1 -E 'error:|\*\*\* |undefined reference' "$step_log" || :)
 		die 3 "cannot build the kernel${why:+: $why}$(step_why "$work"); see $step_log"
 	}
-	out=$(mktemp -d "$cache_dir/kernel/.tmp.XXXXXX")
-	step_tmp+=("$out")
 	{ cp -- "$work/objects/vmlinux" "$work/objects/System.map" "$out" &&
 	  cp -- "$work/objects/.config" "$out/config" &&
 	  objcopy --strip-debug "$out/vmlinux" "$out/vmlinux.boot"; } ||
@@ -315,12 +309,10 @@ build() {
 		done
 		printf 'compiler = %s\npahole = %s\n' "$compiler" "$("$pahole" --version)"
 	} >"$out/origin"
-	cache_put "$out" "$dir" || die 3 "cannot write $dir$(step_why "$out")"
-	cache_prune "$cache_dir/kernel" 'vmlinux-*' 12
 }
 
 main() {
-	local source_file='' source_name='' source_hash='' deb='' pahole='' compiler work dir tmp name
+	local source_file='' source_name='' source_hash='' deb='' pahole='' compiler work dir name
 	local copy=''
 	local folder=${SEPT_CONFIGS:-$root/configs}/kernel
 	local -a configs=(base) patches=() fragments=() files=()
@@ -369,11 +361,8 @@ main() {
 		printf '%s\n' "$copy"
 		return
 	fi
-	if ! cache_whole "$dir"; then
-		cache_open kernel "$room"
-		cache_whole "$dir" || build
-	fi
-	touch -c -- "$dir" "$work" 2>/dev/null || :	# their rank in cache_prune()
+	cache_make "$dir" "$room" 12 build
+	touch -c -- "$work" 2>/dev/null || :	# its rank in cache_prune(); not if read-only
 	printf '%s\n' "$dir"
 }
 

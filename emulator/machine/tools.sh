@@ -10,13 +10,24 @@ root=$(cd "$here/../.." && pwd)
 . "$root/scripts/cache.sh"
 
 # Without the variables of a make that called this one.
-build() {
+run_make() {
 	env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES \
 		make --no-print-directory -j "$(nproc)" -C "$here" "O=$1" all
 }
 
+build() {
+	local made=$1/made why
+
+	step_run "build the machine's programs" run_make "$made" || {
+		why=$(grep -m 1 -E 'error:|undefined reference|\*\*\* ' "$step_log" || :)
+		die 3 "the build failed${why:+: $why}$(step_why "$made"); see $step_log"
+	}
+	rm -f -- "$made"/*.o "$made"/*.d "$made/rom.elf"
+	cp -- "$here/msrs.def" "$made"
+}
+
 main() {
-	local dir tmp why
+	local dir
 
 	(( $# == 0 )) || die 2 "unknown argument '$1'"
 	cache_find
@@ -24,23 +35,7 @@ main() {
 	dir=$({ gcc --version; cat "$here"/Makefile "$here"/*.[chS] "$here/rom.lds" "$here/msrs.def"; } |
 	      sha256sum)
 	dir=$cache_dir/machine/${dir:0:16}
-	if ! cache_whole "$dir"; then
-		cache_open machine 50
-		cache_whole "$dir" || {
-			rm -rf -- "$cache_dir"/machine/.tmp.*
-			tmp=$(mktemp -d "$cache_dir/machine/.tmp.XXXXXX")
-			step_tmp+=("$tmp")
-			step_run "build the machine's programs" build "$tmp" || {
-				why=$(grep -m 1 -E 'error:|undefined reference|\*\*\* ' "$step_log" || :)
-				die 3 "the build failed${why:+: $why}$(step_why "$tmp"); see $step_log"
-			}
-			rm -f -- "$tmp"/*.o "$tmp"/*.d "$tmp/rom.elf"
-			cp -- "$here/msrs.def" "$tmp"
-			cache_put "$tmp" "$dir" || die 3 "cannot write $dir$(step_why "$tmp")"
-			cache_prune "$cache_dir/machine" '[0-9a-f]*' 6
-		}
-	fi
-	touch -c -- "$dir" 2>/dev/null || :	# its rank in cache_prune(); not if read-only
+	cache_make "$dir" 50 6 build
 	printf '%s\n' "$dir"
 }
 
