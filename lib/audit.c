@@ -7,6 +7,7 @@
 
 #include "audit.h"
 #include "folio.h"
+#include "pinned.h"
 #include "sept.h"
 
 struct search {
@@ -25,14 +26,14 @@ static const char *not_the_tds(const struct folio_record *rec, enum order_kind k
 	if (kind != ORDER_DATA)
 		return NULL;
 	/* Memory of a TD stands in a page cache. */
-	*reused = true;
+	*reused = flags & (FOLIO_ANON | FOLIO_TYPED);
 	if (flags & FOLIO_ANON)
 		return "anonymous memory";
 	if (flags & FOLIO_TYPED)
 		return "slab, a page table or the like";
-	if (flags & FOLIO_NO_MAPPING)
+	/* Unless KVM's own reference is what keeps it: then it may be an orphan. */
+	if (flags & FOLIO_NO_MAPPING && pinned_expected() <= 0)
 		return "in no file";
-	*reused = false;
 	return NULL;
 }
 

@@ -226,7 +226,7 @@ __noinline int look_at(__u32 nr, __u64 addr, __u64 mapping)
 	word = FOLIO_PRESENT | flag_word(flags);
 	owner = load64(head_addr + bpf_core_field_offset(struct page, mapping));
 	/* The inode number too, since a dead file's address may be used again. */
-	if (owner == mapping &&
+	if (owner && owner == mapping &&
 	    view(mapping, address_space)->host->i_ino == folio_call.ino)
 		word |= FOLIO_OURS;
 	else if (!owner)

@@ -173,7 +173,7 @@ static int look_at(struct folio_record *rec, __u64 addr, const struct walk *w)
 	flags = field64(head, at.page_flags);
 	word = FOLIO_PRESENT | flag_word(flags);
 	owner = field64(head, at.page_mapping);
-	if (owner == w->cache.mapping && w->same_file)
+	if (owner && owner == w->cache.mapping && w->same_file)
 		word |= FOLIO_OURS;
 	else if (!owner)
 		word |= FOLIO_NO_MAPPING;

@@ -655,6 +655,7 @@ static unsigned int spliced_refs(__u64 page)
 TEST_F(probe, agrees_on_pages_that_left_the_file)
 {
 	struct folio_record recs[256], left[256], now[256];
+	const struct folio_cache nobody = {};
 	struct folio_cache cache;
 	struct iovec iov;
 	int pipes[2], fd2, i, n;
@@ -689,6 +690,11 @@ TEST_F(probe, agrees_on_pages_that_left_the_file)
 	/* The pipe's page is an orphan: held, and in no file. */
 	EXPECT_EQ(1, left[17].refs);
 	EXPECT_NE(0, folio_flags(&left[17]) & FOLIO_NO_MAPPING);
+	/* Nor in the file of who names none, as the audit does. */
+	left[17] = recs[17];
+	ask_pfns(_metadata, &left[17], 1, &nobody);
+	EXPECT_EQ(1, left[17].refs);
+	EXPECT_EQ(FOLIO_NO_MAPPING, folio_flags(&left[17]) & (FOLIO_NO_MAPPING | FOLIO_OURS));
 
 	/* The next file may get the address of the dead one, but not its pages' frames. */
 	cache = self->cache;
