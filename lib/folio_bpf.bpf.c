@@ -58,7 +58,6 @@ struct inode {
 	unsigned long i_ino;
 	struct super_block *i_sb;
 	struct address_space *i_mapping;
-	long long i_size;
 } CORE;
 
 struct file {
@@ -422,7 +421,6 @@ int folio_by_file(void *ctx)
 	folio_call.mapping = (__u64)mapping;
 	/* Not the file's own inode: a block device's pages are its other inode's. */
 	folio_call.ino = mapping->host->i_ino;
-	folio_call.size_pages = (inode->i_size + 4095) >> 12;
 	cache_hugetlb = mapping->host->i_sb->s_magic == HUGETLBFS_MAGIC;
 	cache_head = (__u64)mapping->i_pages.xa_head;
 	unit_first = 1;

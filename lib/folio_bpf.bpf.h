@@ -62,7 +62,6 @@ struct folio_call {
 	__u64 ino;		/* likewise: the number of its inode */
 	__u64 some_page;	/* out: a struct page of the range, or 0 */
 	__u64 some_index;	/* out: its index */
-	__u64 size_pages;	/* out: the file's size, rounded up to pages */
 	__u32 present;		/* out: pages found */
 	__u32 error;		/* out: FOLIO_E_* */
 };
