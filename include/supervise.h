@@ -61,9 +61,10 @@ enum {
  * Verdicts, the first that applies:
  *   over time, or ended by a signal              FAIL
  *   a check failed (even if it then skipped)     FAIL
- *   a check could not look                       ERROR
  *   the emulator's sanitizer reports something   FAIL
  *   kernel log lines that kmsg_judge() names     FAIL
+ *   a check could not look                       ERROR
+ *   ended with another status                    FAIL
  *   skipped, with a reason                       SKIP
  *   skipped, without one                         ERROR
  *   no check was made                            ERROR

@@ -302,7 +302,8 @@ static int read_log(struct kmsg *log, bool show_all, char *first_bad, size_t len
 		decoded |= is_call;
 		finding_record(&f, "kernel log");
 	}
-	for (kind = 0; kind < told->nr_kmsg; kind++) {
+	/* Whoever could not look may not have come to provoke anything. */
+	for (kind = 0; kind < told->nr_kmsg && !told->broken; kind++) {
 		if (seen[kind] || !told->kmsg[kind].must)
 			continue;
 		finding_set(&f, "kmsg", "no line in the kernel log that tells of \"%s\"",
@@ -513,15 +514,15 @@ void supervise(const char *name, unsigned int seconds,
 	else if (WIFSIGNALED(status))
 		decide(out, VERDICT_FAIL, "ended by signal %d (%s)%s%s", WTERMSIG(status),
 		       strsignal(WTERMSIG(status)), bad ? "; " : "", bad_line);
+	else if (reports)
+		decide(out, VERDICT_FAIL, "%s", bad_report);
+	else if (bad)
+		decide(out, VERDICT_FAIL, "%s", bad_line);
 	else if (shared->told.broken)
 		decide(out, VERDICT_ERROR, "%s", shared->told.reason);
 	else if (WEXITSTATUS(status) != SUPERVISE_PASS &&
 		 WEXITSTATUS(status) != SUPERVISE_SKIP)
 		decide(out, VERDICT_FAIL, "ended with status %d", WEXITSTATUS(status));
-	else if (reports)
-		decide(out, VERDICT_FAIL, "%s", bad_report);
-	else if (bad)
-		decide(out, VERDICT_FAIL, "%s", bad_line);
 	else if (WEXITSTATUS(status) == SUPERVISE_SKIP && !shared->told.skip[0])
 		decide(out, VERDICT_ERROR, "skipped without a reason");
 	else if (WEXITSTATUS(status) == SUPERVISE_SKIP)

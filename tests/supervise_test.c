@@ -134,6 +134,19 @@ TEST_F(supervise_test, calls_a_check_that_could_not_look_an_error)
 	ASSERT_STREQ("x.c:2: cannot look", self->s.reason);
 }
 
+static int breaks_before_it_warns(void *arg)
+{
+	supervise_expect_kmsg("hung task");
+	return breaks(arg);
+}
+
+TEST_F(supervise_test, misses_no_line_of_a_case_that_could_not_look)
+{
+	supervise("a.b.c", 5, breaks_before_it_warns, NULL, &self->s);
+	ASSERT_EQ(VERDICT_ERROR, self->s.verdict);
+	ASSERT_STREQ("x.c:2: cannot look", self->s.reason);
+}
+
 static int crashes(void *arg __maybe_unused)
 {
 	supervise_checked();
@@ -249,6 +262,22 @@ TEST_F(supervise_test, fails_a_case_during_which_the_kernel_warned)
 	/* The line stands there still, but belongs to the case before. */
 	supervise("a.b.c", 5, passes, NULL, &self->s);
 	ASSERT_EQ(VERDICT_PASS, self->s.verdict);
+}
+
+static int breaks_and_warns(void *arg)
+{
+	breaks(arg);
+	return warns(arg);
+}
+
+TEST_F(supervise_test, does_not_let_an_error_hide_what_the_kernel_said)
+{
+	snprintf(self->log, sizeof(self->log), "/tmp/supervise_test.%d", getpid());
+	close(open(self->log, O_WRONLY | O_CREAT, 0600));
+	setenv("SEPT_KMSG", self->log, 1);
+	supervise("a.b.c", 5, breaks_and_warns, self->log, &self->s);
+	ASSERT_EQ(VERDICT_FAIL, self->s.verdict);
+	ASSERT_NE(NULL, strstr(self->s.reason, "kvm_gmem_migrate_folio"));
 }
 
 static int provokes_a_warning(void *arg)
