@@ -105,7 +105,7 @@ bool supervise_has_failed(void);
  */
 void supervise_expect_kmsg(const char *what);
 
-/* As supervise_expect_kmsg(), of lines that may be absent: some come once per boot. */
+/* As supervise_expect_kmsg(), of lines that may be absent. */
 void supervise_allow_kmsg(const char *what);
 
 /* Why the case skips itself. */

@@ -263,6 +263,21 @@ static int end_leftovers(pid_t pgid, bool *immortal)
 	}
 }
 
+/*
+ * What warns once per boot is to fail each case that meets it, and whoever replays one.
+ * As far as it goes: without debugfs only the first one sees it.
+ */
+static void rearm_warnings(void)
+{
+	int fd = open("/sys/kernel/debug/clear_warn_once", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (write(fd, "1", 1) < 0)
+		fprintf(stderr, "# what has warned once will not warn again: %s\n", strerror(errno));
+	close(fd);
+}
+
 /* Read the kernel log of the case.  Returns how many lines fail it. */
 static int read_log(struct kmsg *log, bool show_all, char *first_bad, size_t len)
 {
@@ -473,6 +488,7 @@ void supervise(const char *name, unsigned int seconds,
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 
+	rearm_warnings();
 	err = kmsg_open(&log);
 	if (err) {
 		decide(out, VERDICT_ERROR, "the kernel log cannot be watched: %s; run as root",
