@@ -64,6 +64,7 @@ enum {
  *   the emulator's sanitizer reports something   FAIL
  *   kernel log lines that kmsg_judge() names     FAIL
  *   a check could not look                       ERROR
+ *   not all of the kernel log could be read      ERROR
  *   ended with another status                    FAIL
  *   skipped, with a reason                       SKIP
  *   skipped, without one                         ERROR

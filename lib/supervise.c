@@ -293,11 +293,14 @@ static int read_log(struct kmsg *log, bool show_all, char *first_bad, size_t len
 	int bad = 0, ret;
 
 	while ((ret = kmsg_next(log, &line)) == 1 || ret == -EPIPE) {
-		if (ret == -EPIPE)
-			line = "(lines were overwritten before they could be read)";
+		/* What was not seen may have failed it. */
+		if (ret == -EPIPE) {
+			supervise_broken("kernel log", "lines were overwritten before they could be read");
+			continue;
+		}
 		free(lines[nr % LOG_LINES]);
 		lines[nr++ % LOG_LINES] = strdup(line);
-		what = ret == 1 ? kmsg_judge(line) : NULL;
+		what = kmsg_judge(line);
 		if (!what)
 			continue;
 		for (kind = 0; kind < told->nr_kmsg; kind++)
@@ -317,6 +320,8 @@ static int read_log(struct kmsg *log, bool show_all, char *first_bad, size_t len
 		decoded |= is_call;
 		finding_record(&f, "kernel log");
 	}
+	if (ret)
+		supervise_broken("kernel log", "it cannot be read: %s", strerror(-ret));
 	/* Whoever could not look may not have come to provoke anything. */
 	for (kind = 0; kind < told->nr_kmsg && !told->broken; kind++) {
 		if (seen[kind] || !told->kmsg[kind].must)

@@ -336,6 +336,17 @@ TEST_F(supervise_test, does_not_run_a_case_whose_log_it_cannot_watch)
 	ASSERT_EQ(VERDICT_ERROR, self->s.verdict);
 }
 
+TEST_F(supervise_test, does_not_pass_a_case_whose_log_it_cannot_read)
+{
+	/* Can be opened, but not read. */
+	setenv("SEPT_KMSG", "/proc/self/clear_refs", 1);
+	supervise("a.b.c", 5, passes, NULL, &self->s);
+	ASSERT_EQ(VERDICT_ERROR, self->s.verdict);
+	ASSERT_STREQ("kernel log: it cannot be read: Invalid argument", self->s.reason);
+	supervise("a.b.c", 5, only_announces_a_warning, NULL, &self->s);
+	ASSERT_EQ(VERDICT_ERROR, self->s.verdict);
+}
+
 TEST_F(supervise_test, sends_the_verdict_as_json)
 {
 	char line[4096] = "", fd[16];
