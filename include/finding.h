@@ -66,6 +66,15 @@ void finding_set(struct finding *f, const char *invariant, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /**
+ * finding_one_line() - make one line of ASCII of it, in place
+ * @text: whatever it was made from
+ *
+ * KTAP and JSON lines hang on it.  Even what was UTF-8 need not be any more: names of
+ * tasks are cut off after 15 bytes, and so is what does not fit into a buffer.
+ */
+void finding_one_line(char *text);
+
+/**
  * finding_print() - tell it, as KTAP diagnostic lines
  * @f:  the finding
  * @to: stream; every line starts with "# "

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -22,19 +23,26 @@ void finding_context(const char *name, __u64 seed, __u64 step)
 	context.step = step;
 }
 
+void finding_one_line(char *text)
+{
+	for (; *text; text++) {
+		if (*text == '\r' || *text == '\n')
+			*text = ' ';
+		else if (!isascii(*text))
+			*text = '?';
+	}
+}
+
 void finding_set(struct finding *f, const char *invariant, const char *fmt, ...)
 {
 	va_list ap;
-	char *nl;
 
 	memset(f, 0, sizeof(*f));
 	snprintf(f->invariant, sizeof(f->invariant), "%s", invariant);
 	va_start(ap, fmt);
 	vsnprintf(f->text, sizeof(f->text), fmt, ap);
 	va_end(ap);
-	/* One line, whatever it was made from: KTAP and JSON lines hang on it. */
-	for (nl = strpbrk(f->text, "\r\n"); nl; nl = strpbrk(nl, "\r\n"))
-		*nl = ' ';
+	finding_one_line(f->text);
 }
 
 static __u64 pages_told(const struct finding *f)

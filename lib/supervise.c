@@ -420,14 +420,6 @@ static void send_verdict(const char *name, const struct supervised *s)
 	free(text);
 }
 
-void supervise_skip_all(const char *name, const char *reason, struct supervised *out)
-{
-	memset(out, 0, sizeof(*out));
-	out->verdict = VERDICT_SKIP;
-	snprintf(out->reason, sizeof(out->reason), "%s", reason);
-	send_verdict(name, out);
-}
-
 static void __attribute__((format(printf, 3, 4)))
 decide(struct supervised *out, enum verdict v, const char *fmt, ...)
 {
@@ -437,6 +429,14 @@ decide(struct supervised *out, enum verdict v, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(out->reason, sizeof(out->reason), fmt, ap);
 	va_end(ap);
+	finding_one_line(out->reason);
+}
+
+void supervise_skip_all(const char *name, const char *reason, struct supervised *out)
+{
+	memset(out, 0, sizeof(*out));
+	decide(out, VERDICT_SKIP, "%s", reason);
+	send_verdict(name, out);
 }
 
 static pid_t start(int (*body)(void *arg), void *arg)

@@ -394,6 +394,54 @@ TEST_F(supervise_test, keeps_the_finding_in_the_results)
 	ASSERT_EQ(VERDICT_FAIL, self->s.verdict);
 }
 
+static int warns_of_a_task(void *path)
+{
+	FILE *log = fopen(path, "a");
+
+	/* Eight umlauts, cut off after 15 bytes as names of tasks are. */
+	fputs("4,7,1000000,-;WARNING: of ", log);
+	fputs("\\xc3\\xa4\\xc3\\xa4\\xc3\\xa4\\xc3\\xa4\\xc3\\xa4\\xc3\\xa4\\xc3\\xa4\\xc3\n", log);
+	fclose(log);
+	return passes(NULL);
+}
+
+TEST_F(supervise_test, tells_what_is_no_utf_8)
+{
+	char dir[] = "/tmp/supervise_test.XXXXXX", path[64], line[4096] = "", fd[16];
+	json_t *json;
+	FILE *file;
+	int pipes[2];
+
+	ASSERT_NE(NULL, mkdtemp(dir));
+	ASSERT_SYS(pipe(pipes));
+	snprintf(fd, sizeof(fd), "%d", pipes[1]);
+	setenv("SEPT_VERDICT_FD", fd, 1);
+	setenv("SEPT_RESULTS", dir, 1);
+	snprintf(self->log, sizeof(self->log), "/tmp/supervise_test.%d", getpid());
+	close(open(self->log, O_WRONLY | O_CREAT, 0600));
+	setenv("SEPT_KMSG", self->log, 1);
+	supervise("a.b.c", 5, warns_of_a_task, self->log, &self->s);
+	close(pipes[1]);
+	ASSERT_SYS(read(pipes[0], line, sizeof(line) - 1));
+	json = json_loads(line, 0, NULL);
+	ASSERT_NE(NULL, json);
+	ASSERT_NE(NULL, strstr(json_string_value(json_object_get(json, "reason")),
+			       "WARNING: of ???????????????"));
+	json_decref(json);
+
+	snprintf(path, sizeof(path), "%s/findings.jsonl", dir);
+	file = fopen(path, "r");
+	ASSERT_NE(NULL, file);
+	ASSERT_NE(NULL, fgets(line, sizeof(line), file));
+	json = json_loads(line, 0, NULL);
+	ASSERT_NE(NULL, strstr(json_string_value(json_object_get(json, "text")),
+			       "WARNING: of ???????????????"));
+	json_decref(json);
+	fclose(file);
+	unlink(path);
+	rmdir(dir);
+}
+
 static int harness_skips(void *arg __maybe_unused)
 {
 	/* What SKIP() of suite.h does after a failed check. */
