@@ -72,7 +72,7 @@ TEST_F(cgroup_test, charges_who_is_in_it)
 	unsetenv("SEPT_SETTLE_MS");
 
 	munmap(mem, BYTES);
-	EXPECT_OK(cgroup_check_back(self->cg, 0, SLACK, &f));
+	EXPECT_EQ(0, cgroup_check_back(self->cg, 0, SLACK, &f));
 }
 
 TEST_F(cgroup_test, charges_nobody_who_has_left)
