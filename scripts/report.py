@@ -160,10 +160,16 @@ def machine(run, case):
 
 
 def options(told, case):
-    """Those of the run that a replay needs."""
-    words = f" --rounds {case.rounds}" if case.rounds else ""
+    """Those of the run that a replay needs, where they are not run.sh's defaults."""
+    words = f' --suite {told["suite"]}' if told["suite"] not in (None, "fast") else ""
+    if case.rounds:
+        words += f" --rounds {case.rounds}"
     if told["expect_pin"] != "auto":
         words += f' --expect-pin {told["expect_pin"]}'
+    if told["timeout"]:
+        words += f' --timeout {told["timeout"]}'
+    if told["settle_ms"] != 2000:
+        words += f' --settle-ms {told["settle_ms"]}'
     return words
 
 

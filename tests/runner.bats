@@ -431,6 +431,19 @@ row() {	# ID CASES REASON KERNELS [MORE]
 	valid
 }
 
+@test "what a run has said is said to replay a failure, and no default" {
+	local all=' --suite full --rounds 9 --expect-pin 0 --timeout 90 --settle-ms 50 a.v.fail'
+
+	fake a v.fail
+	status 1 runner --suite full --rounds 9 --expect-pin 0 --timeout 90 --settle-ms 50 \
+		--seed 5 --report "$report" --junit "$dir/j.xml"
+	says "again: ./run.sh --seed 0x5$all"
+	grep -qF "again: ./run.sh --seed 0x5$all" "$dir/j.xml"
+	status 1 runner --suite fast --seed 5 --report "$report" --junit "$dir/j.xml"
+	says "again: ./run.sh --seed 0x5 a.v.fail"
+	grep -qF "again: ./run.sh --seed 0x5 a.v.fail" "$dir/j.xml"
+}
+
 @test "the same seed gives each case the same seed again" {
 	local first
 

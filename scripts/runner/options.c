@@ -12,7 +12,7 @@
 
 struct runner_options opt = {
 	.results = "results", .commit = "unknown",
-	.settle_ms = 2000, .jobs = 1, .repeat = 1, .limits = 1,
+	.settle_ms = DEFAULT_SETTLE, .jobs = 1, .repeat = 1, .limits = 1,
 	.expect_pin = "auto",
 };
 

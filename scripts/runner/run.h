@@ -24,6 +24,8 @@
 #define LINE_LEN	2000	/* longer lines are broken */
 #define SHOWN_LINES	10	/* of a failed case's output, on the terminal */
 #define NR_VERDICTS	(VERDICT_KNOWN + 1)
+#define DEFAULT_SUITE	"fast"	/* run.sh's own */
+#define DEFAULT_SETTLE	2000
 
 enum {
 	EXIT_PASSED = 0,

@@ -121,12 +121,17 @@ static void print_again(const struct grief *g, FILE *to)
 	fprintf(to, "        again: ./run.sh --seed %s", hex(g->seed));
 	if (run.emulated)
 		emulated_print_options(&opt.machine, g->schedule_seed, to);
+	/* The limits of a suite cannot be said otherwise. */
+	if (opt.suite && strcmp(opt.suite, DEFAULT_SUITE))
+		fprintf(to, " --suite %s", opt.suite);
 	if (g->rounds)
 		fprintf(to, " --rounds %u", g->rounds);
 	if (strcmp(opt.expect_pin, "auto"))
 		fprintf(to, " --expect-pin %s", opt.expect_pin);
 	if (opt.timeout)
 		fprintf(to, " --timeout %u", opt.timeout);
+	if (opt.settle_ms != DEFAULT_SETTLE)
+		fprintf(to, " --settle-ms %u", opt.settle_ms);
 	fprintf(to, " %s\n", g->address);
 }
 
