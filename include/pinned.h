@@ -35,7 +35,8 @@ struct pinned_control {
  * @why:     receives a sentence on error
  * @why_len: its size
  *
- * Return: 0; or -errno, -EPROTO if the counts are none that either kernel makes.
+ * Return: 0; or -errno, -EPROTO if the counts are none that either kernel makes,
+ * -ETIMEDOUT if the child did not end within 30 s.
  */
 int pinned_look(struct pinned_control *out, char *why, size_t why_len);
 

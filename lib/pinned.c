@@ -4,14 +4,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <sys/mman.h>
 
 #include "census.h"
 #include "gmem.h"
 #include "guest.h"
+#include "peer.h"
 #include "pinned.h"
 #include "sept.h"
+
+#define LIMIT_MS	30000	/* of the look; a fault may be tried again for ever */
 
 enum { MAPPED, UNMAPPED, NR_PAGES };
 
@@ -42,16 +44,23 @@ static int look(struct pinned_control *out)
 	return rc;
 }
 
-static void answer(struct answer *a)
+static int answer(struct peer *me, void *arg)
 {
 	const char *why = guest_why_not(GUEST_TDX) ?: folio_why_not();
+	struct answer *a = arg;
+	sigset_t none;
 
+	(void)me;
+	/* Ctrl-C is to end this at once, also where the caller takes it later. */
+	signal(SIGINT, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 	/* The count as it is. */
 	setenv("SEPT_EXPECT_PIN", "0", 1);
 	if (why) {
 		a->rc = -ENODEV;
 		snprintf(a->why, sizeof(a->why), "%s", why);
-		return;
+		return 0;
 	}
 	a->rc = look(&a->seen);
 	if (a->rc) {
@@ -61,40 +70,38 @@ static void answer(struct answer *a)
 		snprintf(a->why, sizeof(a->why), "a page that the S-EPT maps has %u references, one that it does not map %u",
 			 a->seen.mapped, a->seen.unmapped);
 	}
+	return 0;
 }
 
 int pinned_look(struct pinned_control *out, char *why, size_t why_len)
 {
-	struct answer a = {
-		.rc = -EIO, .why = "who looked at the control page ended before it could tell",
-	};
-	int fds[2], rc = 0;
-	pid_t child;
+	struct answer *a = mmap(NULL, sizeof(*a), PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct peer *peer;
+	int rc;
 
-	if (pipe(fds))
-		return -errno;
-	fflush(NULL);
-	child = fork();
-	if (child < 0)
+	if (a == MAP_FAILED) {
 		rc = -errno;
-	if (!child) {
-		answer(&a);
-		_exit(write(fds[1], &a, sizeof(a)) != sizeof(a));
-	}
-	close(fds[1]);
-	/* A whole answer or none: it is shorter than PIPE_BUF. */
-	if (!rc && read(fds[0], &a, sizeof(a)) < 0)
-		rc = -errno;
-	close(fds[0]);
-	if (child > 0)
-		waitpid(child, NULL, 0);
-	if (rc) {
 		snprintf(why, why_len, "%s", strerror(-rc));
 		return rc;
 	}
-	snprintf(why, why_len, "%s", a.why);
-	*out = a.seen;
-	return a.rc;
+	a->rc = -EIO;
+	snprintf(a->why, sizeof(a->why), "who looked at the control page ended before it could tell");
+	fflush(NULL);
+	rc = peer_start(&peer, answer, a);
+	if (rc) {
+		snprintf(why, why_len, "%s", strerror(-rc));
+	} else if (peer_join(peer, LIMIT_MS) == -ETIMEDOUT) {
+		rc = -ETIMEDOUT;
+		snprintf(why, why_len, "who looked at the control page was still at it after %d s",
+			 LIMIT_MS / 1000);
+	} else {
+		rc = a->rc;
+		snprintf(why, why_len, "%s", a->why);
+		*out = a->seen;
+	}
+	munmap(a, sizeof(*a));
+	return rc;
 }
 
 int pinned_expected(void)

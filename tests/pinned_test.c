@@ -100,6 +100,17 @@ TEST_F(pinned_test, takes_it_off_pages_that_the_s_ept_maps_and_no_others)
 	guest_destroy(g);
 }
 
+TEST_F(pinned_test, says_why_there_is_nothing_to_look_at)
+{
+	struct pinned_control seen = {};
+	char why[400] = "";
+
+	if (!guest_why_not(GUEST_TDX))
+		SKIP(return, "there are TDs here");
+	EXPECT_ERR(ENODEV, pinned_look(&seen, why, sizeof(why)));
+	EXPECT_STREQ(guest_why_not(GUEST_TDX), why);
+}
+
 TEST_F(pinned_test, sees_the_control_page_of_a_td)
 {
 	struct pinned_control seen = {};
