@@ -47,11 +47,11 @@ int kmsg_next(struct kmsg *k, const char **line);
  * @seamcalls: "SEAMCALL failed"
  * @hkids:     "HKID leaked"
  * @others:    anything else that kmsg_judge() names
- * @seamcall:  the first line of a failed SEAMCALL, or empty
+ * @seamcall:  the lines of failed SEAMCALLs, as far as they fit, one behind the other
  */
 struct kmsg_tally {
 	unsigned int warns, seamcalls, hkids, others;
-	char seamcall[256];
+	char seamcall[512];
 };
 
 /* Read all lines since the last call; 0, -EPIPE if some are lost, or -errno. */

@@ -305,6 +305,7 @@ const char *kmsg_judge(const char *line)
 int kmsg_tally(struct kmsg *k, struct kmsg_tally *t)
 {
 	const char *line, *what;
+	size_t used;
 	int ret;
 
 	memset(t, 0, sizeof(*t));
@@ -312,14 +313,17 @@ int kmsg_tally(struct kmsg *k, struct kmsg_tally *t)
 		what = kmsg_judge(line);
 		if (!what)
 			continue;
-		if (!strcmp(what, "WARN"))
+		if (!strcmp(what, "WARN")) {
 			t->warns++;
-		else if (!strcmp(what, "SEAMCALL failed") && !t->seamcalls++)
-			snprintf(t->seamcall, sizeof(t->seamcall), "%s", line);
-		else if (!strcmp(what, "HKID leaked"))
+		} else if (!strcmp(what, "SEAMCALL failed")) {
+			used = strlen(t->seamcall);
+			snprintf(t->seamcall + used, sizeof(t->seamcall) - used, "%s%s",
+				 t->seamcalls++ ? "; " : "", line);
+		} else if (!strcmp(what, "HKID leaked")) {
 			t->hkids++;
-		else if (strcmp(what, "SEAMCALL failed"))
+		} else {
 			t->others++;
+		}
 	}
 	return ret;
 }

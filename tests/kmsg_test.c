@@ -324,6 +324,7 @@ TEST_F(watch, counts_what_the_kernel_complains_of)
 	EXPECT_EQ(1, t.hkids);
 	EXPECT_EQ(1, t.others);
 	EXPECT_NE(NULL, strstr(t.seamcall, "TDH_MEM_PAGE_REMOVE failed: 0xc0000b08"));
+	EXPECT_LT(strstr(t.seamcall, "TDH_MEM_PAGE_REMOVE"), strstr(t.seamcall, "TDH_MEM_TRACK"));
 
 	EXPECT_EQ(0, kmsg_tally(self->k, &t));
 	EXPECT_EQ(0, t.warns + t.seamcalls + t.hkids + t.others);
