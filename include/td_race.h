@@ -13,10 +13,12 @@
  *
  * Roles (td_role.h) that race for a TD.
  *
- * After each round the TD must be alive.  Every few rounds all pages that its S-EPT
- * maps must be in a file (audit.h), and all that its guest_memfds had before the round
- * must be free once what is left of them is punched; in the end also once the TD is
- * gone.  Then the keyids must be back, and memory, but for less than a page per round.
+ * After each round the TD must be alive, and of two roles that take the same thing one
+ * must have got it.  Every few rounds all pages that its S-EPT maps must be in a file
+ * (audit.h), and all that its guest_memfds had before the round, or after it, must be
+ * free once what is left of them is punched; in the end those that a last TD has, once
+ * it is gone.  Then the keyids must be back, and memory, but for less than a page per
+ * round.
  */
 #define TD_RACE_ROLES	4			/* in one race, at most */
 

@@ -25,6 +25,7 @@
  * @alone:   outcomes, by stage; NULL where it makes no sense
  * @without: outcomes more, if a thing is missing
  * @takes:   bits of things that it takes away
+ * @once:    what it takes is there once: another one that is to take it, too, is refused
  * @lacks:   bits of things that must be missing for it to make sense: the world
  *           starts without them, and others see them come
  * @payload: needs the payload in place, before KVM_TDX_FINALIZE_VM
@@ -37,7 +38,7 @@ struct td_role {
 	const char *alone[TD_NR_STAGES];
 	const char *without[TD_NR_THINGS];
 	unsigned int takes, lacks;
-	bool payload, runs, absent, spends;
+	bool once, payload, runs, absent, spends;
 };
 
 /* All of them, up to one without a name. */

@@ -14,7 +14,7 @@
 #include "sept.h"
 #include "td_race.h"
 
-#define EVERY		4		/* rounds between two looks at who holds pages */
+#define EVERY		3		/* rounds between two looks at who holds pages */
 #define BIT(n)		(1u << (n))
 
 /* What @role may give where others take @taken. */
@@ -36,23 +36,43 @@ struct hold {
 	struct race *r;
 	bool absent, spends, sees_sept;
 	struct td_world world;
-	struct census *before[2];	/* what the files had before the round; may be NULL */
+	struct census *had[2][2];	/* what the files had, before and after the round; may be NULL */
 };
 
-/* A look at who holds pages is taken around every fourth round, which is one with pages. */
+/* EVERY is odd, so it is as often a round that begins with pages as one that begins without. */
 static bool is_looked_at(const struct hold *h)
 {
 	return race_round(h->r) % EVERY == EVERY - 1;
 }
 
-static int look_before(struct hold *h)
+enum { BEFORE, AFTER };
+
+/* What the files have; a role may have taken the first one away. */
+static int take_census(struct hold *h, unsigned int when)
+{
+	unsigned int i = when == AFTER && h->world.taken & BIT(TD_FILE);
+	int rc = 0;
+
+	for (; i < 2 && !rc; i++)
+		if (h->world.used[i])
+			rc = census_take(&h->had[when][i], h->world.gmem[i], 0, TD_WORLD_PAGES);
+	return rc;
+}
+
+/* Nobody holds what the files had and have no more. */
+static int check_freed(struct hold *h, struct finding *f)
 {
 	unsigned int i;
 	int rc = 0;
 
-	for (i = 0; i < 2 && !rc; i++)
-		if (h->world.used[i])
-			rc = census_take(&h->before[i], h->world.gmem[i], 0, TD_WORLD_PAGES);
+	for (i = 0; i < 4; i++) {
+		struct census **had = &h->had[i / 2][i % 2];
+
+		if (!rc && *had)
+			rc = census_check_freed(*had, 0, TD_WORLD_PAGES, f);
+		census_free(*had);
+		*had = NULL;
+	}
 	return rc;
 }
 
@@ -80,7 +100,9 @@ static int look_at_sept(const struct hold *h, struct finding *f)
 	struct finding mapped;
 	int rc = h->sees_sept && fd >= 0 ? audit_check_mapped(fd, &mapped) : 0;
 
-	return rc ? find(h, f, mapped.invariant, 0, mapped.text) : 0;
+	if (rc < 0)
+		*f = mapped;
+	return rc > 0 ? find(h, f, mapped.invariant, 0, mapped.text) : rc;
 }
 
 /* Nobody holds the pages that have left their file, nor those that are made to. */
@@ -91,15 +113,30 @@ static int look_after(struct hold *h, struct finding *f)
 	/* First, as a punch takes from the S-EPT what another one has forgotten there. */
 	int rc = look_at_sept(h, f);
 
-	for (i = 0; i < 2; i++) {
-		if (!rc && w->gmem[i] >= 0)
-			rc = gmem_punch(w->gmem[i], 0, TD_WORLD_PAGES);
-		if (!rc && h->before[i])
-			rc = census_check_freed(h->before[i], 0, TD_WORLD_PAGES, f);
-		census_free(h->before[i]);
-		h->before[i] = NULL;
+	for (i = 0; i < 2 && !rc; i++) {
+		if (w->gmem[i] < 0)
+			continue;
+		rc = gmem_punch(w->gmem[i], 0, TD_WORLD_PAGES);
+		if (rc)
+			rc = find(h, f, "punch", rc, "a punch fails");
 	}
-	return rc;
+	return rc ?: check_freed(h, f);
+}
+
+/* Nor what goes with the TD, where a role has not ended that already. */
+static int look_at_end(struct hold *h, struct finding *f)
+{
+	int rc;
+
+	if (!h->world.td)
+		return 0;
+	rc = h->absent ? 0 : td_world_fill(&h->world, true);
+	rc = rc ?: take_census(h, BEFORE);
+	if (rc)
+		finding_set(f, "world", "cannot tell what the TD has in the end: %s",
+			    strerrorname_np(-rc));
+	td_world_drop(&h->world);
+	return rc ?: check_freed(h, f);
 }
 
 /* A vCPU that had to stop goes on where user space has mended what it stopped at. */
@@ -127,7 +164,7 @@ static int before_round(struct hold *h, struct finding *f)
 	if (!rc && h->race->before)
 		rc = h->race->before(w);
 	if (!rc && is_looked_at(h))
-		rc = look_before(h);
+		rc = take_census(h, BEFORE);
 	if (rc)
 		finding_set(f, "world", "%s x %s: no world for round %u: %s", h->roles[0]->race.name,
 			    h->roles[1]->race.name, race_round(h->r), strerrorname_np(-rc));
@@ -145,6 +182,23 @@ static bool has_died(const struct hold *h)
 	return false;
 }
 
+/* Of two that take the same thing one gets it, and both only if it can be had twice. */
+static int check_taken(const struct hold *h, struct finding *f)
+{
+	const struct td_role *a = h->roles[0], *b = h->roles[1];
+	const enum td_stage stage = h->race->stage;
+	unsigned int nr;
+
+	if (h->nr != 2 || !(a->takes & b->takes) || strcmp(a->alone[stage], "0") ||
+	    strcmp(b->alone[stage], "0"))
+		return 0;
+	nr = !race_outcome(h->r, 0) + !race_outcome(h->r, 1);
+	if (!nr)
+		return find(h, f, "outcome", 0, "neither got what both were to take");
+	return nr == 2 && a->once && b->once ?
+	       find(h, f, "outcome", 0, "both got what is there once") : 0;
+}
+
 static int after_round(struct hold *h, struct finding *f)
 {
 	const bool died = has_died(h);
@@ -158,9 +212,18 @@ static int after_round(struct hold *h, struct finding *f)
 		outcome[i] = race_outcome(h->r, i);
 	if (td_world_is_dead(w) != died)
 		return find(h, f, "alive", 0, died ? "the VM lives" : "the VM is dead");
+	rc = check_taken(h, f);
+	if (rc)
+		return rc;
 	rc = h->race->after ? h->race->after(w, outcome, why, sizeof(why)) : 0;
 	if (rc)
 		return find(h, f, "after", rc, why);
+	rc = is_looked_at(h) ? take_census(h, AFTER) : 0;
+	if (rc) {
+		finding_set(f, "world", "cannot tell what is there after round %u: %s",
+			    race_round(h->r), strerrorname_np(-rc));
+		return rc;
+	}
 	if (h->spends || died) {
 		td_world_drop(w);
 	} else {
@@ -178,14 +241,20 @@ static int hold(struct hold *h, struct finding *f)
 	int rc = 0;
 
 	while (!rc && race_next(h->r)) {
-		rc = before_round(h, f) ?: race_go(h->r, &h->world);
-		if (rc == -ETIMEDOUT)
+		rc = before_round(h, f);
+		if (rc)
 			break;
+		rc = race_go(h->r, &h->world);
+		if (rc == -ETIMEDOUT)
+			return race_check(h->r, f);
+		if (rc)
+			finding_set(f, "world", "a role cannot prepare for round %u: %s",
+				    race_round(h->r), strerrorname_np(-rc));
 		/* A wrong outcome explains whatever is wrong behind it. */
 		if (!rc && race_check(h->r, f) <= 0)
 			rc = after_round(h, f);
 	}
-	return rc && rc != -ETIMEDOUT ? rc : race_check(h->r, f);
+	return rc ?: race_check(h->r, f) ?: look_at_end(h, f);
 }
 
 static int find_roles(struct hold *h, struct finding *f)

@@ -267,6 +267,7 @@ const struct td_role td_roles[] = {
 		.alone = { [TD_OPENED] = "0", [TD_BUILT] = "EINVAL", [TD_RUNNING] = "EINVAL" },
 		.without = { VM_IOCTL, [TD_BLANK] = "EINVAL" },
 		.takes = BIT(TD_BLANK),
+		.once = true,
 		.spends = true,
 	}, {
 		/* As if the TD were not there, also once it is sealed. */
@@ -276,6 +277,7 @@ const struct td_role td_roles[] = {
 			VM_IOCTL, [TD_BLANK] = "0", [TD_UNSEALED] = "EIO", [TD_NO_VCPU] = "EINVAL EEXIST",
 		},
 		.takes = BIT(TD_NO_VCPU),
+		.once = true,
 		.spends = true,
 	}, {
 		ROLE(add_vcpu),
@@ -285,12 +287,14 @@ const struct td_role td_roles[] = {
 			[TD_NO_VCPU] = "EINVAL EEXIST",
 		},
 		.takes = BIT(TD_NO_VCPU),
+		.once = true,
 		.spends = true,
 	}, {
 		ROLE(init_vcpu),
 		.alone = { [TD_BUILT] = "0", [TD_RUNNING] = "EINVAL" },
 		.without = { [TD_UNSEALED] = "EINVAL", [TD_RAW_VCPU] = "EINVAL" },
 		.takes = BIT(TD_RAW_VCPU),
+		.once = true,
 		.lacks = BIT(TD_NO_VCPU),
 		.spends = true,
 	}, {
@@ -298,6 +302,7 @@ const struct td_role td_roles[] = {
 		.alone = { [TD_BUILT] = "0", [TD_RUNNING] = "EINVAL" },
 		.without = { [TD_UNSEALED] = "EINVAL", [TD_RAW_VCPU_0] = "EINVAL", VCPU_IOCTL },
 		.takes = BIT(TD_RAW_VCPU_0),
+		.once = true,
 		.spends = true,
 	}, {
 		ROLE(init_memory),
@@ -323,6 +328,7 @@ const struct td_role td_roles[] = {
 		.alone = { [TD_BUILT] = "0", [TD_RUNNING] = "EINVAL" },
 		.without = { VM_IOCTL, [TD_UNSEALED] = "EINVAL" },
 		.takes = BIT(TD_UNSEALED),
+		.once = true,
 		.lacks = BIT(TD_RAW_VCPU_0),
 		.spends = true,
 	}, {
@@ -398,12 +404,14 @@ const struct td_role td_roles[] = {
 			VM_IOCTL, [TD_SLOT] = "EINVAL", [TD_SLOT_ID] = "EINVAL", [TD_FILE] = "EINVAL",
 		},
 		.takes = BIT(TD_SLOT),
+		.once = true,
 		.lacks = BIT(TD_SLOT),
 	}, {
 		ROLE(slot_delete),
 		.alone = IN_ALL("0"),
 		.without = { VM_IOCTL, [TD_SLOT] = "EINVAL" },
 		.takes = BIT(TD_SLOT),
+		.once = true,
 	}, {
 		ROLE(slot_move),
 		.alone = IN_ALL("0"),

@@ -211,8 +211,8 @@ static int live_on(struct guest *g)
 }
 
 /* What the sanitizer knows: that one TD is still there, with what it had or one page. */
-static void ask_sanitizer(struct __test_metadata *_metadata, const FIXTURE_VARIANT(td_lost) *variant,
-			  unsigned int had)
+static void ask_sanitizer(struct __test_metadata *_metadata,
+			  const FIXTURE_VARIANT(td_lost) *variant, unsigned int had)
 {
 	struct seen seen = { .rule = variant->rule };
 	const bool lost = variant->keyid || variant->pages;
