@@ -32,13 +32,16 @@
  * @runs:    lets its vCPU run in the TD
  * @absent:  needs pages of its own that are not there yet
  * @spends:  leaves a TD that is of no use for another round
+ * @slow:    takes a thousand times as long as others
+ * @why_not: why it cannot be played here, in one sentence, or NULL; may itself be NULL
  */
 struct td_role {
 	struct race_role race;
 	const char *alone[TD_NR_STAGES];
 	const char *without[TD_NR_THINGS];
 	unsigned int takes, lacks;
-	bool once, payload, runs, absent, spends;
+	bool once, payload, runs, absent, spends, slow;
+	const char *(*why_not)(void);
 };
 
 /* All of them, up to one without a name. */

@@ -8,12 +8,14 @@
  * uses it.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "gmem.h"
+#include "hotplug.h"
 #include "td_role.h"
 
 #define PAGE_BYTES	4096ull
@@ -251,6 +253,22 @@ static int close_vm(void *world, unsigned int me)
 	return put_null(w, td_vm(w->td));
 }
 
+/* Those of two roles one after the other: neither has to find what the other one did. */
+static int replug_cpu(void *world, unsigned int me)
+{
+	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	unsigned int cpu;
+	int rc = -ENODEV;
+
+	(void)world;
+	(void)me;
+	pthread_mutex_lock(&lock);
+	if (hotplug_cpus(&cpu, 1))
+		rc = hotplug_set(cpu, false) ?: hotplug_set(cpu, true);
+	pthread_mutex_unlock(&lock);
+	return rc;
+}
+
 /*
  * The table
  */
@@ -438,6 +456,11 @@ const struct td_role td_roles[] = {
 		.alone = IN_ALL("0"),
 		.takes = BIT(TD_VM_FD),
 		.spends = true,
+	}, {
+		ROLE(replug_cpu),
+		.alone = IN_ALL("0"),
+		.slow = true,
+		.why_not = hotplug_why_not,
 	},
 	{}
 };
