@@ -43,6 +43,8 @@
  *
  *	# race: punch x touch: 24 rounds, 23 overlapped, 31 ms; 0 0: 20; 0 EFAULT: 4
  *
+ * and, in a line of its own, if its time was over before its rounds were.
+ *
  * Threads: a race belongs to one thread, the one that makes the world.
  */
 #define RACE_MAX_ROLES	8
@@ -71,7 +73,8 @@ struct race_role {
  * @allowed: the outcomes of all roles in their order, separated by blanks, and
  *           such tuples by ", "; NULL for any combination of what each role allows
  * @rounds:  0 for race_rounds()
- * @seconds: no new round after that, 0 for 60
+ * @seconds: no new round after that, 0 for 60; more where the case has more time
+ *           (supervise_seconds())
  * @hang_ms: a role that takes longer hangs, 0 for 20000
  */
 struct race_plan {

@@ -127,4 +127,12 @@ __u64 supervise_seed(void);
  */
 unsigned int supervise_rounds(unsigned int own);
 
+/**
+ * supervise_seconds() - how long to go on with what the case repeats
+ * @own: for how long unless the case has more time than its file says
+ *
+ * Return: @own, times as much as $SEPT_TIMEOUT is above the case's own limit.
+ */
+unsigned int supervise_seconds(unsigned int own);
+
 #endif

@@ -66,7 +66,7 @@ struct race {
 	} seen[MAX_OUTCOMES];
 	unsigned int nr_seen;
 	struct finding bad;		/* if it has an invariant */
-	bool hangs;
+	bool hangs, is_short;		/* time was over before all rounds were played */
 };
 
 static __u64 now(void)
@@ -220,7 +220,7 @@ int race_start(struct race **out, const struct race_plan *plan)
 		return -ENOMEM;
 	race->plan = *plan;
 	race->plan.rounds = plan->rounds ?: race_rounds();
-	race->plan.seconds = plan->seconds ?: SECONDS;
+	race->plan.seconds = supervise_seconds(plan->seconds ?: SECONDS);
 	race->plan.hang_ms = plan->hang_ms ?: HANG_MS;
 	if (sched_getaffinity(0, sizeof(race->cpus), &race->cpus)) {
 		free(race);
@@ -424,9 +424,11 @@ bool race_next(struct race *race)
 	}
 	seed_round(race);
 	/* Those that have never met yet may, a few rounds later. */
-	return !race->hangs && !race->bad.invariant[0] &&
-	       race->round < race->plan.rounds * (race->nr_overlapped ? 1 : MORE) &&
-	       now() - race->begun < race->plan.seconds * 1000000000ull;
+	if (race->hangs || race->bad.invariant[0] ||
+	    race->round >= race->plan.rounds * (race->nr_overlapped ? 1 : MORE))
+		return false;
+	race->is_short = now() - race->begun >= race->plan.seconds * 1000000000ull;
+	return !race->is_short;
 }
 
 int race_go(struct race *race, void *world)
@@ -516,6 +518,9 @@ static void tell_result(const struct race *race)
 	for (i = 0; i < race->nr_seen; i++)
 		fprintf(stderr, "; %s: %u", race->seen[i].text, race->seen[i].nr);
 	fprintf(stderr, "\n");
+	if (race->is_short)
+		fprintf(stderr, "# that race ended short of its %u rounds, after %u s\n",
+			race->plan.rounds, race->plan.seconds);
 }
 
 bool race_end(struct race *race)

@@ -44,6 +44,7 @@ struct told {
 
 static struct {
 	__u64 seed;
+	unsigned int own, limit;	/* time limit of the case, in its file and in this run */
 	struct told told;
 } *shared;
 
@@ -83,6 +84,11 @@ unsigned int supervise_rounds(unsigned int own)
 	unsigned int rounds = env ? strtoul(env, NULL, 0) : 0;
 
 	return rounds ?: own;
+}
+
+unsigned int supervise_seconds(unsigned int own)
+{
+	return shared->limit > shared->own ? (__u64)own * shared->limit / shared->own : own;
 }
 
 void supervise_checked(void)
@@ -480,8 +486,10 @@ void supervise(const char *name, unsigned int seconds,
 	int status = 0, bad, reports, left, err;
 	pid_t child;
 
+	shared->own = seconds;
 	if (env && atoi(env) > 0)
 		seconds = atoi(env);
+	shared->limit = seconds;
 	memset(out, 0, sizeof(*out));
 	/* A case may supervise others, as the tests of this file do. */
 	outer = shared->told;

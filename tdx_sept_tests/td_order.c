@@ -334,7 +334,7 @@ TEST_F(td_order, td_lives_as_long_as_somebody_has_its_file)
 /* ---- Under load ---- */
 
 #define LOAD_PAGES	256ull
-#define LOAD_ROUNDS	4
+#define LOAD_ROUNDS	4		/* unless the suite says otherwise */
 #define OPERAND_BUSY	0x80000200u	/* class of a status, its upper half */
 
 struct load {
@@ -389,14 +389,14 @@ TEST_F(td_order, no_unmap_fails_while_a_vcpu_uses_the_pages_beside)
 	pthread_t thread;
 	__u64 page, unmaps = 0;
 	size_t nr;
-	int round;
+	unsigned int round;
 
 	ASSERT_OK(guest_create_td(&self->g, &two, LOAD_PAGES));
 	ASSERT_OK(guest_touch(self->g, 0, LOAD_PAGES, PATTERN));
 	self->since = order_mark(self->order);
 	load.g = self->g;
 	ASSERT_EQ(0, pthread_create(&thread, NULL, write_on, &load));
-	for (round = 0; round < LOAD_ROUNDS; round++) {
+	for (round = 0; round < supervise_rounds(LOAD_ROUNDS); round++) {
 		for (page = 0; page < LOAD_PAGES; page += 2, unmaps++) {
 			EXPECT_OK(guest_prefault(self->g, page, 1));
 			EXPECT_OK(gmem_punch(guest_gmem(self->g), page, 1));

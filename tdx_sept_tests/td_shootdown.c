@@ -20,6 +20,7 @@
 
 #define NR_PAGES	256ull
 #define PATTERN		0x5007d00000000000ull
+#define ROUNDS		4		/* unless the suite says otherwise */
 
 FIXTURE(td_shootdown) {
 	struct guest *g;
@@ -63,11 +64,11 @@ static void *write_on(void *arg)
 
 TEST_F(td_shootdown, lets_no_vcpu_keep_what_is_punched)
 {
+	unsigned int round;
 	__u64 page;
-	int round;
 
 	ASSERT_EQ(0, pthread_create(&self->thread, NULL, write_on, self));
-	for (round = 0; round < 4; round++)
+	for (round = 0; round < supervise_rounds(ROUNDS); round++)
 		for (page = 0; page < NR_PAGES; page += 2)
 			EXPECT_OK(gmem_punch(guest_gmem(self->g), page, 1));
 	self->stop = true;
