@@ -240,6 +240,11 @@ static void look_at_page(struct look *l, const struct pages *p, __u64 index, __u
 	}
 	if (!in_order(l, who, pfn, chain, nr))
 		return;
+	if (l->e[remove].tid != l->e[block].tid || l->e[wbinvd].tid != l->e[block].tid) {
+		complain(l, pfn, "%s: blocked by thread %u, removed by %u, flushed by %u", who,
+			 l->e[block].tid, l->e[remove].tid, l->e[wbinvd].tid);
+		return;
+	}
 	if (begin != NONE && l->e[begin].what == ORDER_BEGIN) {
 		const struct link done[] = { { p->fate == SEQUENCE_PUNCHED ? "removal from the page cache" :
 					       "PHYMEM.PAGE.WBINVD",

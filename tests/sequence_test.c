@@ -184,6 +184,19 @@ TEST_F(sequence_test, notices_each_step_of_a_page_that_comes_too_early)
 	EXPECT_EQ(0, pages(self, SEQUENCE_PUNCHED, &f));
 }
 
+TEST_F(sequence_test, notices_a_step_of_a_page_that_another_thread_takes)
+{
+	struct finding f;
+	size_t at;
+
+	/* TRACK, at 5, may be another's. */
+	for (at = 4; at < 8; at++) {
+		life_of_a_page(self, SEQUENCE_PUNCHED);
+		self->e[at].tid++;
+		EXPECT_EQ(at != 5, pages(self, SEQUENCE_PUNCHED, &f));
+	}
+}
+
 TEST_F(sequence_test, tells_of_a_page_that_is_freed_first)
 {
 	struct finding f;
