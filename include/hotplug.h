@@ -20,6 +20,9 @@ const char *hotplug_why_not(void);
 /* Numbers of the CPUs that are online and can go; how many there are, at most @max. */
 unsigned int hotplug_cpus(unsigned int *cpus, unsigned int max);
 
+/* The same of one package all of whose CPUs can go; 0 if there is none. */
+unsigned int hotplug_package(unsigned int *cpus, unsigned int max);
+
 /* -EBUSY if the kernel does not want to do without it. */
 int hotplug_set(unsigned int cpu, bool online);
 

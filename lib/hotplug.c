@@ -12,6 +12,7 @@
 #include "hotplug.h"
 
 #define CPU_ONLINE	"/sys/devices/system/cpu/cpu%u/online"
+#define CPU_PACKAGE	"/sys/devices/system/cpu/cpu%u/topology/physical_package_id"
 #define MEMORY		"/sys/devices/system/memory"
 #define MAX_CPUS	4096
 #define PAGE_BYTES	4096ull
@@ -46,6 +47,31 @@ unsigned int hotplug_cpus(unsigned int *cpus, unsigned int max)
 	for (cpu = 0; cpu < MAX_CPUS && nr < max; cpu++)
 		if (!read_text(path_of(cpu), text, sizeof(text)) && *text == '1')
 			cpus[nr++] = cpu;
+	return nr;
+}
+
+/* -1 if that is not known. */
+static int package_of(unsigned int cpu)
+{
+	char path[80], text[16];
+
+	snprintf(path, sizeof(path), CPU_PACKAGE, cpu);
+	return read_text(path, text, sizeof(text)) ? -1 : atoi(text);
+}
+
+unsigned int hotplug_package(unsigned int *cpus, unsigned int max)
+{
+	const unsigned int all = hotplug_cpus(cpus, max);
+	int with_cpu_0 = package_of(0), package = -1, p;
+	unsigned int i, nr = 0;
+
+	for (i = 0; i < all; i++) {
+		p = package_of(cpus[i]);
+		if (package < 0 && p != with_cpu_0)
+			package = p;
+		if (package >= 0 && p == package)
+			cpus[nr++] = cpus[i];
+	}
 	return nr;
 }
 
