@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "gmem.h"
-#include "host.h"
+#include "hotplug.h"
 #include "peer.h"
 #include "suite.h"
 #include "td_race.h"
@@ -36,8 +36,7 @@ FIXTURE(td_race_end) {
 	struct census *before;
 	int gmem;
 	struct meter meter;
-	char online[64];	/* of the CPU that goes */
-	int cpu;
+	unsigned int cpu;	/* that goes; 0 if none does */
 };
 
 FIXTURE_VARIANT(td_race_end) {};
@@ -66,8 +65,8 @@ FIXTURE_TEARDOWN(td_race_end)
 	for (i = 0; i < self->nr_all; i++)
 		td_close(self->all[i]);
 	free(self->all);
-	if (self->online[0])
-		host_restore(self->online);
+	if (self->cpu)
+		hotplug_set(self->cpu, true);
 }
 
 /*
@@ -212,23 +211,6 @@ TEST_F(td_race_end, by_sigkill_while_its_memory_is_punched)
  * A CPU that goes meanwhile
  */
 
-/* The last CPU, if the host lets go of it. */
-static const char *find_cpu(FIXTURE_DATA(td_race_end) *self)
-{
-	static char why[160];
-
-	self->cpu = sysconf(_SC_NPROCESSORS_ONLN) - 1;
-	snprintf(self->online, sizeof(self->online), "/sys/devices/system/cpu/cpu%d/online",
-		 self->cpu);
-	if (!access(self->online, W_OK))
-		return NULL;
-	snprintf(why, sizeof(why), "CPU %d cannot be taken offline: build the kernel with "
-		 "CONFIG_HOTPLUG_CPU=y",
-		 self->cpu);
-	self->online[0] = '\0';
-	return why;
-}
-
 /* All that the TD's vCPUs have left on CPUs is on the one that goes. */
 static int be_there(struct td_world *w)
 {
@@ -252,15 +234,15 @@ static int go_offline(void *world, unsigned int me __maybe_unused)
 	struct td_world *w = world;
 	FIXTURE_DATA(td_race_end) *self = w->own;
 
-	return host_set(self->online, "0");
+	return hotplug_set(self->cpu, false);
 }
 
 static int is_back(struct td_world *w, const int *outcome __maybe_unused, char *why, size_t len)
 {
 	FIXTURE_DATA(td_race_end) *self = w->own;
 
-	snprintf(why, len, "CPU %d does not come back", self->cpu);
-	return host_restore(self->online);
+	snprintf(why, len, "CPU %u does not come back", self->cpu);
+	return hotplug_set(self->cpu, true);
 }
 
 static const struct td_role cpu_goer = {
@@ -269,9 +251,9 @@ static const struct td_role cpu_goer = {
 };
 
 #define CPU_RACE(...)							\
-	REQUIRE(find_cpu(self));					\
-	EXPECT_TD_RACE(__VA_ARGS__, .world = self, .before = be_there, .after = is_back); \
-	self->online[0] = '\0'
+	REQUIRE(hotplug_why_not());					\
+	hotplug_cpus(&self->cpu, 1);					\
+	EXPECT_TD_RACE(__VA_ARGS__, .world = self, .before = be_there, .after = is_back)
 
 /* Claims: B33, B08, R16 */
 TEST_F(td_race_end, comes_while_the_cpu_goes_that_it_ran_on)
