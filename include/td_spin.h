@@ -19,7 +19,7 @@ struct td_spinner {
 };
 
 /**
- * td_spin_start() - let @vcpu spin, in a thread on CPU 1
+ * td_spin_start() - let @vcpu, which does nothing yet, spin in a thread on CPU 1
  *
  * Return: 0 once it is in the guest, or -errno.  What started is to be ended.
  */

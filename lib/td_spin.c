@@ -24,8 +24,10 @@ int td_spin_start(struct td_spinner *s, struct td *td, unsigned int vcpu)
 	int err;
 
 	*s = (struct td_spinner){ .td = td, .vcpu = vcpu };
-	err = emulator_count_start() ?: -pthread_create(&s->thread, NULL, spin, s);
-	/* No other vCPU runs, and this one was ready for its order. */
+	/* The first entry of its life is the payload's start, which leaves again. */
+	err = td_pages(td, vcpu, TD_OP_NONE, 0, 0, 0, 0) ?: emulator_count_start() ?:
+	      -pthread_create(&s->thread, NULL, spin, s);
+	/* No other vCPU runs, and this one is ready for its order. */
 	while (!err && !entered.nr) {
 		sched_yield();
 		err = emulator_count("VP.ENTER", "ENTERED", &entered);
