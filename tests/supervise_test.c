@@ -184,6 +184,27 @@ TEST_F(supervise_test, takes_the_limit_from_the_environment)
 	ASSERT_STREQ("over its limit of 1 s", self->s.reason);
 }
 
+static int has_seconds(void *arg)
+{
+	supervise_checked();
+	return supervise_seconds(10) == *(unsigned int *)arg ? SUPERVISE_PASS : SUPERVISE_FAIL;
+}
+
+TEST_F(supervise_test, gives_a_case_more_seconds_with_its_limit)
+{
+	unsigned int want = 10;
+
+	supervise("a.b.c", 5, has_seconds, &want, &self->s);
+	EXPECT_EQ(VERDICT_PASS, self->s.verdict);
+	setenv("SEPT_TIMEOUT", "1", 1);
+	supervise("a.b.c", 5, has_seconds, &want, &self->s);
+	EXPECT_EQ(VERDICT_PASS, self->s.verdict);
+	setenv("SEPT_TIMEOUT", "300", 1);
+	want = 600;
+	supervise("a.b.c", 5, has_seconds, &want, &self->s);
+	EXPECT_EQ(VERDICT_PASS, self->s.verdict);
+}
+
 /* A grandchild in a session of its own, which tells its pid. */
 static int leaves_a_daemon(void *arg)
 {
