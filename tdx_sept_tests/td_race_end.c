@@ -392,7 +392,7 @@ static void take_keyids(struct __test_metadata *_metadata, FIXTURE_DATA(td_race_
 		td_close(self->all[--self->nr_all]);
 }
 
-/* Claims: B05, B08, R18 */
+/* Claims: B08, R18 */
 TEST_F(td_race_end, of_keyids_is_met_by_all_rivals_but_one)
 {
 	static const struct race_role rival = { .name = "init_vm", .act = begin_td };
@@ -414,7 +414,7 @@ TEST_F(td_race_end, of_keyids_is_met_by_all_rivals_but_one)
 	EXPECT_RACE(self->race);
 }
 
-/* Claims: B05, B08, R18 */
+/* Claims: B08, R18 */
 TEST_F(td_race_end, of_one_td_is_the_beginning_of_another)
 {
 	static const struct race_role rival = { .name = "init_vm", .act = begin_td };
