@@ -267,7 +267,7 @@ TEST_F(td_layout, is_all_kept_without_its_slot)
 			EXPECT_OK(guest_verify_unmapped(self->g, first, nr, PRIVATE_DATA));
 		}
 	}
-	EXPECT_IN_PLACE(self->before, 0, 1);
+	EXPECT_IN_PLACE(self->before, 0, NR_PAGES);
 }
 
 /*
