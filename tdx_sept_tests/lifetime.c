@@ -507,23 +507,36 @@ TEST_F(lifetime, of_one_killed_with_the_only_descriptor_ends)
  * Closed in the middle
  */
 
+struct toucher {
+	struct guest *g;
+	atomic_uint rounds;
+	atomic_bool ended;
+};
+
 static void *touch_until_it_fails(void *arg)
 {
-	struct guest *g = arg;
+	struct toucher *t = arg;
 
-	while (!guest_touch(g, FIRST, NR, PATTERN))
-		;
+	while (!guest_touch(t->g, FIRST, NR, PATTERN))
+		atomic_fetch_add(&t->rounds, 1);
+	atomic_store(&t->ended, true);
 	return NULL;
 }
 
 TEST_F(lifetime, ends_with_the_file_under_a_running_vcpu)
 {
+	struct toucher t;
 	pthread_t vcpu;
 	int round;
 
 	for (round = 0; round < 10; round++) {
 		MAKE_GUEST();
-		ASSERT_EQ(0, pthread_create(&vcpu, NULL, touch_until_it_fails, self->g));
+		t = (struct toucher){ .g = self->g };
+		ASSERT_EQ(0, pthread_create(&vcpu, NULL, touch_until_it_fails, &t));
+		/* It does run by then. */
+		while (!atomic_load(&t.rounds) && !atomic_load(&t.ended))
+			sched_yield();
+		EXPECT_LT(0, atomic_load(&t.rounds));
 		ASSERT_OK(guest_close_gmem(self->g));
 		pthread_join(vcpu, NULL);
 		EXPECT_FREED(self->before, 0, NR_PAGES);
