@@ -8,6 +8,7 @@
  * what tdcall_to_vmx_exit_reason() leads to, arch/x86/kvm/vmx/tdx.c.
  */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include <linux/kvm_para.h>
@@ -287,23 +288,31 @@ TEST_F(td_calls, hlt_ends_at_once_if_an_interrupt_is_pending)
 	EXPECT_IRQS(1);
 }
 
+struct alarm {
+	struct td *td;
+	atomic_bool rings;
+};
+
 static void *interrupt_soon(void *arg)
 {
-	struct td *td = arg;
+	struct alarm *alarm = arg;
 
 	usleep(20000);
-	return (void *)(long)td_interrupt(td, 0, VECTOR);
+	atomic_store(&alarm->rings, true);
+	return (void *)(long)td_interrupt(alarm->td, 0, VECTOR);
 }
 
 TEST_F(td_calls, hlt_waits_for_an_interrupt)
 {
+	struct alarm alarm = { .td = self->td };
 	pthread_t thread;
 	void *rc;
 
 	WATCH(KVM_EXIT_HLT, 0);
 	ASSERT_OK(enable_apic(self->td));
-	ASSERT_EQ(0, pthread_create(&thread, NULL, interrupt_soon, self->td));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, interrupt_soon, &alarm));
 	EXPECT_CALL(SUCCESS, 0, CALL_HLT, .r12 = 0);
+	EXPECT_TRUE(atomic_load(&alarm.rings));
 	pthread_join(thread, &rc);
 	EXPECT_OK((long)rc);
 	EXPECT_IRQS(1);
