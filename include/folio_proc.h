@@ -18,6 +18,7 @@
 #define FOLIO_KPF_UNEVICTABLE	18
 #define FOLIO_KPF_HWPOISON	19
 #define FOLIO_KPF_NOPAGE	20
+#define FOLIO_KPF_THP		22
 
 /**
  * folio_proc_maps() - read /proc/kpagecount
