@@ -19,6 +19,7 @@
 #include "cgroup.h"
 #include "gmem.h"
 #include "hotplug.h"
+#include "node.h"
 #include "poison.h"
 #include "pressure.h"
 #include "suite.h"
@@ -145,9 +146,9 @@ TEST_F(migration, leaves_them_to_no_compaction)
 TEST_F(migration, leaves_them_to_no_migrate_pages)
 {
 	struct bitmask *from, *to;
-	int node;
+	int node, nodes[2];
 
-	REQUIRE(numa_available() < 0 ? "the kernel has no migrate_pages(2)" : NULL);
+	REQUIRE(node_find_two(nodes));
 	from = numa_get_mems_allowed();
 	to = numa_allocate_nodemask();
 	for (node = 0; node <= numa_max_node(); node++) {
@@ -164,20 +165,20 @@ TEST_F(migration, leaves_them_to_no_migrate_pages)
 
 TEST_F(migration, leaves_them_to_no_move_pages)
 {
-	int status[NR_PAGES], nodes[NR_PAGES], node, i;
+	int status[NR_PAGES], to[NR_PAGES], nodes[2], node, i;
 	void *pages[NR_PAGES];
 
 	REQUIRE(self->map ? NULL : "move_pages(2) takes addresses, and there is no mapping");
-	REQUIRE(numa_available() < 0 ? "the kernel has no move_pages(2)" : NULL);
+	REQUIRE(node_find_two(nodes));
 	for (i = 0; i < NR_PAGES; i++)
 		pages[i] = self->map + i * PAGE;
 	for (node = 0; node <= numa_max_node(); node++) {
 		for (i = 0; i < NR_PAGES; i++) {
-			nodes[i] = node;
+			to[i] = node;
 			status[i] = 0;
 		}
 		/* An error, or pages that could not be moved: both are refusals. */
-		move_pages(0, NR_PAGES, pages, nodes, status, MPOL_MF_MOVE_ALL);
+		move_pages(0, NR_PAGES, pages, to, status, MPOL_MF_MOVE_ALL);
 		EXPECT_STILL_THERE();
 	}
 }
@@ -185,10 +186,10 @@ TEST_F(migration, leaves_them_to_no_move_pages)
 TEST_F(migration, leaves_them_to_no_mbind)
 {
 	unsigned long mask;
-	int node;
+	int node, nodes[2];
 
 	REQUIRE(self->map ? NULL : "mbind(2) takes addresses, and there is no mapping");
-	REQUIRE(numa_available() < 0 ? "the kernel has no mbind(2)" : NULL);
+	REQUIRE(node_find_two(nodes));
 	for (node = 0; node <= numa_max_node() && node < 64; node++) {
 		mask = 1ul << node;
 		/* Whether the file takes a policy is not the question here. */
@@ -213,9 +214,10 @@ TEST_F(migration, leaves_them_to_no_numa_balancing)
 {
 	const __u64 end = now_ms() + 1500;	/* its first scan comes after 1 s */
 	volatile char sum = 0;
+	int err, nodes[2];
 	__u64 i;
-	int err;
 
+	REQUIRE(node_find_two(nodes));
 	err = pressure_numa_balancing(true);
 	REQUIRE(err == -EOPNOTSUPP ? "the kernel has no NUMA balancing" : NULL);
 	ASSERT_OK(err);
