@@ -153,11 +153,8 @@ TEST_F(race_shared, name)							\
 	hold(_metadata, self, &a##_role, &b##_role);				\
 }
 
-/* Claims: C7 */
 RACE(memory_is_touched_while_it_is_punched, map_touch, punch)
-/* Claims: C7 */
 RACE(memory_is_read_while_it_is_punched, map_read, punch)
-/* Claims: C7 */
 RACE(memory_is_pinned_while_it_is_punched, map_splice, punch)
 RACE(memory_is_pinned_while_it_is_allocated, map_splice, allocate)
 RACE(memory_is_touched_while_a_vcpu_does, map_touch, vcpu_touch)

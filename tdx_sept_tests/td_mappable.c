@@ -9,7 +9,7 @@
  *
  * What the guest should have lost it only reads: it may be anybody's by then.
  *
- * Claims: B47, C5
+ * Claims: B47
  */
 #include <unistd.h>
 

@@ -12,8 +12,6 @@
  * emulated machine only.
  *
  * arch/x86/kvm/x86.c kvm_arch_vcpu_ioctl(), arch/x86/kvm/vmx/main.c.
- *
- * Claims: C9
  */
 #include <fcntl.h>
 #include <stdlib.h>
