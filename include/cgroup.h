@@ -59,6 +59,16 @@ int cgroup_check_back(const struct cgroup *cg, __u64 before, __u64 tolerance,
 int cgroup_reclaim(const struct cgroup *cg);
 
 /**
+ * cgroup_drain() - take back the charges that CPUs keep for the group, but do not use
+ * @cg: the group
+ *
+ * At once for the caller's CPU, soon for the others.
+ *
+ * Return: 0 or -errno.
+ */
+int cgroup_drain(const struct cgroup *cg);
+
+/**
  * cgroup_spare() - let tasks that hit the limit wait or fail, not die
  *
  * Return: 0, or -EOPNOTSUPP on version 2, which has no such switch: there the

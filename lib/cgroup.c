@@ -13,6 +13,7 @@
 #include "settle.h"
 
 #define MAX_PATH	4096
+#define PAGE_BYTES	4096ull
 
 struct cgroup {
 	bool v2;
@@ -329,6 +330,27 @@ int cgroup_reclaim(const struct cgroup *cg)
 			err = 0;
 	}
 	return err == -ENOENT ? -EOPNOTSUPP : err;
+}
+
+/*
+ * Above memory.high the kernel first drains what CPUs keep, and then reclaims, here a page
+ * at most; above memory.max it would kill.  Version 1 has no such limit, but drains before
+ * it empties a group.
+ */
+int cgroup_drain(const struct cgroup *cg)
+{
+	char text[32];
+	__u64 usage;
+	int err;
+
+	if (!cg->v2)
+		return cgroup_reclaim(cg);
+	err = cgroup_usage(cg, &usage);
+	if (err || usage < PAGE_BYTES)
+		return err;
+	snprintf(text, sizeof(text), "%llu", usage - PAGE_BYTES);
+	return write_file(cg->path, "memory.high", text) ?:
+	       write_file(cg->path, "memory.high", "max");
 }
 
 int cgroup_spare(const struct cgroup *cg)
