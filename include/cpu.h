@@ -12,4 +12,12 @@
  */
 int cpu_run_on(int cpu);
 
+/**
+ * cpu_find_two() - CPUs that this thread may run on
+ * @cpus: receives two, or twice the same
+ *
+ * Return: NULL, or why there are no two; not to be freed.
+ */
+const char *cpu_find_two(int cpus[2]);
+
 #endif

@@ -339,12 +339,13 @@ TEST_F(td_references, of_an_lru_batch_outlive_a_punch)
 	struct folio_record recs[BATCH];
 	__u64 most, least;
 	unsigned int i, seen = 0, kept = 0;
+	int cpus[2];
 
-	REQUIRE(sysconf(_SC_NPROCESSORS_ONLN) < 2 ? "there is one CPU only" : NULL);
+	REQUIRE(cpu_find_two(cpus));
 	for (i = 0; i < TRIES && !kept; i++) {
-		ASSERT_OK(cpu_run_on(1));
+		ASSERT_OK(cpu_run_on(cpus[1]));
 		ASSERT_OK(guest_touch(self->g, FIRST, BATCH, DATA));
-		ASSERT_OK(cpu_run_on(0));
+		ASSERT_OK(cpu_run_on(cpus[0]));
 		ASSERT_OK(folio_by_file(self->fd, FIRST, BATCH, recs, NULL));
 		ASSERT_OK(refs_now(recs, BATCH, &most, &least));
 		ASSERT_OK(gmem_punch(self->fd, FIRST, BATCH));
