@@ -386,4 +386,4 @@ TEST_F(migration, leaves_them_to_no_shortage_of_memory)
 }
 
 SUITE(.needs = NEED_ROOT | NEED_KVM | NEED_GMEM | NEED_REFCOUNT,
-      .seconds = 30, .serial = true)
+      .seconds = 120, .serial = true)
