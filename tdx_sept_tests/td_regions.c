@@ -8,6 +8,9 @@
  * tdx_vcpu_init_mem_region(), virt/kvm/guest_memfd.c kvm_gmem_populate().
  */
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -15,6 +18,7 @@
 #include <linux/kvm.h>
 
 #include "audit.h"
+#include "cpu.h"
 #include "emulator.h"
 #include "gmem.h"
 #include "suite.h"
@@ -409,6 +413,198 @@ TEST_F(td_regions, of_pre_fault_are_backed_by_a_guest_memfd)
 	self->gmem = -1;
 	range = (struct kvm_pre_fault_memory){ .gpa = GUEST_GPA, .size = PAGE_BYTES };
 	EXPECT_ERR(EFAULT, RC(ioctl(self->vcpu, KVM_PRE_FAULT_MEMORY, &range)));
+	EXPECT_LIFE();
+}
+
+/*
+ * Signals
+ *
+ * Another thread sends one when a call has come to a certain page.  It may come too late,
+ * so there are some parts to try on.
+ */
+
+#define NR_PARTS	8
+#define PART		256ull			/* pages */
+#define PART_BYTES	(PART * PAGE_BYTES)
+#define PART_GPA(i)	(GUEST_GPA + (i) * PART_BYTES)
+
+struct disturber {
+	pthread_t whom;
+	int gmem;
+	__u64 page;
+	atomic_bool ready, over;
+};
+
+static void *disturb(void *arg)
+{
+	struct folio_record rec = {};
+	struct disturber *d = arg;
+
+	atomic_store(&d->ready, true);
+	while (!atomic_load(&d->over) && !folio_present(&rec))
+		folio_by_file(d->gmem, d->page, 1, &rec, NULL);
+	pthread_kill(d->whom, SIGUSR1);
+	return NULL;
+}
+
+struct part {
+	const world *w;
+	__u64 first;			/* page of the file */
+	struct kvm_tdx_init_mem_region region;
+	struct kvm_pre_fault_memory range;
+};
+
+/* @call, and a signal when the third page of its part is there. */
+static int disturbed(int (*call)(struct part *p), struct part *p)
+{
+	struct disturber d = {
+		.whom = pthread_self(), .gmem = p->w->gmem, .page = p->first + 2,
+	};
+	pthread_t thread;
+	int rc = -pthread_create(&thread, NULL, disturb, &d);
+
+	if (rc)
+		return rc;
+	while (!atomic_load(&d.ready))
+		sched_yield();
+	rc = call(p);
+	atomic_store(&d.over, true);
+	pthread_join(thread, NULL);
+	return rc;
+}
+
+static void ignore(int nr)
+{
+	(void)nr;
+}
+
+/* In the place of the small file a large one, and a handler, as there is no EINTR without. */
+static int prepare_parts(world *w)
+{
+	const struct sigaction action = { .sa_handler = ignore };
+	int rc = set_slot(w, SLOT, 0, 0, 0, -1);
+
+	if (rc || sigaction(SIGUSR1, &action, NULL))
+		return rc ?: -errno;
+	close(w->gmem);
+	w->gmem = gmem_create(w->vm, NR_PARTS * PART, 0);
+	return w->gmem < 0 ? w->gmem :
+	       set_slot(w, SLOT, KVM_MEM_GUEST_MEMFD, GUEST_GPA, NR_PARTS * PART_BYTES, w->gmem) ?:
+	       td_set_private(w->td, GUEST_GPA, NR_PARTS * PART, true);
+}
+
+/* @done of a part is there; and one page at most that came too late to be mapped. */
+#define EXPECT_DONE(part_, done) do {					\
+	EXPECT_LT(0, (done));						\
+	EXPECT_GT(PART, (done));					\
+	EXPECT_HELD(self->gmem, (part_)->first, (done), 0, 0);		\
+	if ((done) + 1 < PART) {					\
+		EXPECT_ABSENT(self->gmem, (part_)->first + (done) + 1, PART - (done) - 1); \
+	}								\
+} while (0)
+
+static int init_part(struct part *p)
+{
+	return td_cmd(p->w->vcpu, KVM_TDX_INIT_MEM_REGION, 0, &p->region, NULL);
+}
+
+TEST_F(td_regions, of_init_mem_region_are_told_where_a_signal_ends_it)
+{
+	struct part p = { .w = self };
+	__u64 source, gpa = 0, done;
+	int i, cpus[2], rc = 0;
+	void *memory;
+
+	REQUIRE(cpu_find_two(cpus));
+	ASSERT_OK(prepare_parts(self));
+	memory = mmap(NULL, PART_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, memory);
+	source = (__u64)memory;
+	for (i = 0; i < (int)PART; i++)
+		*(__u64 *)(source + i * PAGE_BYTES) = PATTERN + i;
+
+	for (i = 0; i < NR_PARTS && !rc; i++) {
+		gpa = PART_GPA(i);
+		p.first = i * PART;
+		p.region = (struct kvm_tdx_init_mem_region){
+			.source_addr = source, .gpa = gpa, .nr_pages = PART,
+		};
+		rc = disturbed(init_part, &p);
+	}
+	ASSERT_ERR(EINTR, rc);
+	done = PART - p.region.nr_pages;
+	EXPECT_EQ(gpa + done * PAGE_BYTES, p.region.gpa);
+	EXPECT_EQ(source + done * PAGE_BYTES, p.region.source_addr);
+	EXPECT_DONE(&p, done);
+
+	/* The rest, as KVM has told it. */
+	EXPECT_OK(init_part(&p));
+	EXPECT_EQ(0, p.region.nr_pages);
+	EXPECT_HELD(self->gmem, p.first, PART, 0, 0);
+	munmap(memory, PART_BYTES);
+	ASSERT_OK(finish(self));
+	EXPECT_OK(td_pages(self->td, 0, TD_OP_VERIFY, gpa, PART, PATTERN, 0));
+	EXPECT_LIFE();
+}
+
+static int pre_fault_part(struct part *p)
+{
+	return RC(ioctl(p->w->vcpu, KVM_PRE_FAULT_MEMORY, &p->range));
+}
+
+/* Which is no error if there is something that is done. */
+TEST_F(td_regions, of_pre_fault_are_told_where_a_signal_ends_it)
+{
+	struct part p = { .w = self };
+	__u64 gpa = 0, done;
+	int i, cpus[2];
+
+	REQUIRE(cpu_find_two(cpus));
+	ASSERT_OK(prepare_parts(self));
+	ASSERT_OK(finish(self));
+	for (i = 0; i < NR_PARTS && !p.range.size; i++) {
+		gpa = PART_GPA(i);
+		p.first = i * PART;
+		p.range = (struct kvm_pre_fault_memory){ .gpa = gpa, .size = PART_BYTES };
+		ASSERT_OK(disturbed(pre_fault_part, &p));
+	}
+	done = PART - p.range.size / PAGE_BYTES;
+	EXPECT_EQ(gpa + done * PAGE_BYTES, p.range.gpa);
+	EXPECT_DONE(&p, done);
+
+	EXPECT_OK(pre_fault_part(&p));
+	EXPECT_EQ(0, p.range.size);
+	EXPECT_HELD(self->gmem, p.first, PART, 0, 0);
+	EXPECT_OK(td_pages(self->td, 0, TD_OP_WRITE, gpa, PART, PATTERN, 0));
+	EXPECT_OK(td_pages(self->td, 0, TD_OP_VERIFY, gpa, PART, PATTERN, 0));
+	EXPECT_LIFE();
+}
+
+static int allocate_part(struct part *p)
+{
+	return gmem_allocate(p->w->gmem, p->first, PART);
+}
+
+TEST_F(td_regions, of_a_file_are_allocated_in_order_until_a_signal)
+{
+	struct part p = { .w = self };
+	int i, cpus[2], rc = 0;
+	__u64 done;
+
+	REQUIRE(cpu_find_two(cpus));
+	ASSERT_OK(prepare_parts(self));
+	for (i = 0; i < NR_PARTS && !rc; i++) {
+		p.first = i * PART;
+		rc = disturbed(allocate_part, &p);
+	}
+	ASSERT_ERR(EINTR, rc);
+	ASSERT_OK(census_take(&self->before, self->gmem, p.first, PART));
+	done = census_nr_present(self->before);
+	EXPECT_DONE(&p, done);
+	EXPECT_OK(allocate_part(&p));
+	EXPECT_HELD(self->gmem, p.first, PART, 0, 0);
+	EXPECT_IN_PLACE(self->before, p.first, done);
+	ASSERT_OK(finish(self));
 	EXPECT_LIFE();
 }
 
