@@ -4,14 +4,17 @@
  * also when its maker was killed.
  */
 #include <ftw.h>
+#include <sched.h>
 #include <sys/mman.h>
 
 #include "cgroup.h"
+#include "cpu.h"
 #include "host.h"
 #include "peer.h"
 #include "suite.h"
 
 #define PAGE		4096ul
+#define BATCH		(64 * PAGE)	/* of charges, that a CPU takes at once */
 #define BYTES		(16ul << 20)
 #define SLACK		(2ul << 20)
 #define TIMEOUT_MS	5000
@@ -139,6 +142,37 @@ TEST_F(cgroup_test, reclaims_what_can_be_and_is_content)
 	EXPECT_OK(err);
 	ASSERT_OK(cgroup_enter(self->cg, 0));
 	EXPECT_OK(cgroup_reclaim(self->cg));
+}
+
+static int use_a_page(struct peer *me, void *page)
+{
+	int err = peer_hear(me, NULL, TIMEOUT_MS);
+
+	if (err)
+		return err;
+	*(volatile char *)page = 1;
+	return peer_tell(me, 0) ?: peer_hear(me, NULL, TIMEOUT_MS);
+}
+
+TEST_F(cgroup_test, drains_what_is_charged_and_not_used)
+{
+	void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct peer *peer;
+	__u64 usage;
+
+	ASSERT_NE(MAP_FAILED, page);
+	ASSERT_OK(cpu_run_on(sched_getcpu()));
+	ASSERT_OK(peer_start(&peer, use_a_page, page));
+	ASSERT_OK(cgroup_enter(self->cg, peer_pid(peer)));
+	ASSERT_OK(peer_tell(peer, 0));
+	ASSERT_OK(peer_hear(peer, NULL, TIMEOUT_MS));
+	ASSERT_OK(cgroup_usage(self->cg, &usage));
+	EXPECT_LE(BATCH, usage);
+	EXPECT_OK(cgroup_drain(self->cg));
+	ASSERT_OK(cgroup_usage(self->cg, &usage));
+	EXPECT_GT(BATCH, usage);
+	EXPECT_OK(peer_tell(peer, 0));
+	EXPECT_OK(peer_join(peer, TIMEOUT_MS));
 }
 
 static int stay(struct peer *me, void *arg __attribute__((unused)))
