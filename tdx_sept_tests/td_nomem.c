@@ -353,6 +353,8 @@ static bool fail_alike(struct __test_metadata *_metadata, struct world *w, unsig
 		       unsigned int n, int *rc)
 {
 	struct meter before;
+	struct finding f;
+	char what[80];
 	unsigned int i;
 	bool hit;
 
@@ -361,8 +363,9 @@ static bool fail_alike(struct __test_metadata *_metadata, struct world *w, unsig
 	for (i = 0; i < TIMES && lacks_memory(w, step, *rc); i++)
 		if (!take_faulty(_metadata, w, step, n, ", time and again,", rc, &hit))
 			return false;
-	EXPECT_BACK(&before, METER_LOST, TOLERANCE);
-	return true;
+	snprintf(what, sizeof(what), "fault %u of %s, %u times", n, steps[step].name, i);
+	return !suite_check(_metadata, __FILE__, __LINE__, what,
+			    meter_check_back(&before, METER_LOST, TOLERANCE, &f), &f);
 }
 
 /*
