@@ -11,7 +11,6 @@ enum {
 	EXIT_INIT = 3,
 	EXIT_SMI = 6,
 	EXIT_TASK_SWITCH = 9,
-	EXIT_EPT_MISCONFIG = 49,
 	EXIT_BUS_LOCK = 74,
 	EXIT_NOTIFY = 75,
 };
@@ -86,7 +85,8 @@ void note_rip(struct tdx_vcpu *v, u64 rip)
 	v->entry_rip = rip;
 }
 
-void log_ept_violation(struct tdx_vcpu *v, u64 gpa)
+/* What a TDCALL meets does not count: its instruction is not being stepped. */
+static void log_ept_violation(struct tdx_vcpu *v, u64 gpa)
 {
 	if (v->nr_epf < EPF_THRESHOLD) {
 		v->nr_epf++;
@@ -264,33 +264,50 @@ static bool gpa_beyond_max_pa(const struct td *td, u64 gpa)
 	return (gpa & ~BIT(td->gpa_bits - 1)) >> td->virt_max_pa;
 }
 
+enum tdx_guest_next leave_violation(struct tdx_module *m, struct tdx_vcpu *v, u64 gpa,
+				    u64 qualification, u64 extended,
+				    struct tdx_regs *regs)
+{
+	leave(m, v, EXIT_EPT_VIOLATION, (u32)qualification & ~QUAL_HIDDEN, extended,
+	      gpa & ~(PAGE_SIZE - 1), 0, regs);
+	return TDX_EXIT_FAULT;
+}
+
+/* The TD touches what the S-EPT entry @raw does not let it. */
+enum tdx_guest_next private_violation(struct tdx_module *m, struct tdx_vcpu *v,
+				      const struct tdx_exit *exit, u64 raw,
+				      struct tdx_regs *regs)
+{
+	const bool pending = sept_state(raw) == ST_PENDING;
+
+	if (pending && !(v->td->attributes & ATTRIBUTES_SEPT_VE_DISABLE))
+		return tdx_raise_ve(m, v, exit);
+	return leave_violation(m, v, exit->gpa, exit->qualification,
+			       pending ? EXTENDED_PENDING : 0, regs);
+}
+
 static enum tdx_guest_next ept_violation(struct tdx_module *m, struct tdx_vcpu *v,
 					 const struct tdx_exit *exit,
 					 struct tdx_regs *regs)
 {
 	struct td *td = v->td;
 	const u64 gpa = exit->gpa;
-	u64 extended = 0;
+	enum tdx_guest_next next;
 	struct entry e;
 
 	if (gpa_beyond_max_pa(td, gpa) && exit->qualification & QUAL_GLA_VALID)
 		return TDX_INJECT_PF;
-	if (!gpa_is_shared(td, gpa)) {
-		if (sept_walk(m, td, gpa, 0, &e) == WALK_CORRUPT) {
-			leave(m, v, TDX_NON_RECOVERABLE_TD_NON_ACCESSIBLE | exit->reason,
-			      0, 0, 0, 0, regs);
-			return TDX_EXIT_FAULT;
-		}
-		if (sept_state(e.raw) == ST_PENDING) {
-			if (!(td->attributes & ATTRIBUTES_SEPT_VE_DISABLE))
-				return tdx_raise_ve(m, v, exit);
-			extended = EXTENDED_PENDING;
-		}
-		log_ept_violation(v, gpa);
+	if (gpa_is_shared(td, gpa))
+		return leave_violation(m, v, gpa, exit->qualification, 0, regs);
+	if (sept_walk(m, td, gpa, 0, &e) == WALK_CORRUPT) {
+		leave(m, v, TDX_NON_RECOVERABLE_TD_NON_ACCESSIBLE | exit->reason, 0, 0, 0, 0,
+		      regs);
+		return TDX_EXIT_FAULT;
 	}
-	leave(m, v, exit->reason, (u32)exit->qualification & ~QUAL_HIDDEN, extended,
-	      gpa & ~(PAGE_SIZE - 1), 0, regs);
-	return TDX_EXIT_FAULT;
+	next = private_violation(m, v, exit, e.raw, regs);
+	if (next == TDX_EXIT_FAULT)
+		log_ept_violation(v, gpa);
+	return next;
 }
 
 enum tdx_guest_next tdx_td_exit(struct tdx_module *m, struct tdx_vcpu *v,

@@ -7,14 +7,11 @@
 #define EXTENDED_ACCEPT		1
 #define REPORT_DATA_BYTES	64
 
-/* Leave the TD as if it had touched @gpa; TDCALL is executed again later. */
-static enum tdx_guest_next violation(struct tdx_module *m, struct tdx_vcpu *v, u64 gpa,
-				     u64 qualification, u64 extended,
-				     struct tdx_regs *regs)
+/* A walk met an entry that the module has not written. */
+static enum tdx_guest_next leave_corrupt(struct tdx_module *m, struct tdx_vcpu *v,
+					 struct tdx_regs *regs)
 {
-	log_ept_violation(v, gpa);
-	leave(m, v, EXIT_EPT_VIOLATION, qualification, extended, gpa & ~(PAGE_SIZE - 1),
-	      0, regs);
+	leave(m, v, TDX_NON_RECOVERABLE_TD_NON_ACCESSIBLE, 0, 0, 0, 0, regs);
 	return TDX_EXIT_FAULT;
 }
 
@@ -69,10 +66,8 @@ static enum tdx_guest_next mem_page_accept(struct tdx_module *m, struct tdx_vcpu
 		return TDX_RESUME;
 	}
 	walk = sept_walk(m, td, gpa, level, &e);
-	if (walk == WALK_CORRUPT) {
-		leave(m, v, TDX_NON_RECOVERABLE_TD_NON_ACCESSIBLE, 0, 0, 0, 0, regs);
-		return TDX_EXIT_FAULT;
-	}
+	if (walk == WALK_CORRUPT)
+		return leave_corrupt(m, v, regs);
 	state = sept_state(e.raw);
 	if (walk == WALK_DONE && e.raw & (SEPT_LOCK | SEPT_PRIORITY)) {
 		regs->r[TDX_RAX] = (e.raw & SEPT_LOCK ? TDX_OPERAND_BUSY :
@@ -91,8 +86,9 @@ static enum tdx_guest_next mem_page_accept(struct tdx_module *m, struct tdx_vcpu
 		const u64 info = level | e.level << 3 | (u64)sept_public_state(e.raw) << 6 |
 				 (e.raw & SEPT_LEAF ? BIT(14) : 0);
 
-		return violation(m, v, gpa, QUAL_WRITE | (e.raw & SEPT_RWX) << 3,
-				 EXTENDED_ACCEPT | info << 32, regs);
+		/* The TDCALL is executed again later. */
+		return leave_violation(m, v, gpa, QUAL_WRITE | (e.raw & SEPT_RWX) << 3,
+				       EXTENDED_ACCEPT | info << 32, regs);
 	}
 
 	pa = e.raw & SEPT_HPA;
@@ -105,38 +101,67 @@ static enum tdx_guest_next mem_page_accept(struct tdx_module *m, struct tdx_vcpu
 	return TDX_RESUME;
 }
 
-/* Find the memory of a private GPA that the TD can access, or of a shared one. */
-static bool translate(struct tdx_module *m, const struct tdx_vcpu *v, u64 gpa,
-		      bool write, u64 *pa)
+/* Through the host VMM's tables, see translate(). */
+static enum tdx_guest_next translate_shared(struct tdx_module *m, struct tdx_vcpu *v,
+					    struct tdx_exit *exit, u64 *pa,
+					    struct tdx_regs *regs)
 {
-	const struct td *td = v->td;
-	const u64 wanted = write ? BIT(1) : BIT(0);
-	struct entry e;
-	u64 table, entry;
+	const u64 gpa = exit->gpa, wanted = exit->qualification;
+	u64 table = v->shared_eptp, rights = SEPT_RWX, entry;
+	bool leaf = false;
 
-	if (!gpa_is_shared(td, gpa)) {
-		if (sept_walk(m, td, gpa, 0, &e) == WALK_CORRUPT ||
-		    sept_state(e.raw) != ST_MAPPED)
-			return false;
-		*pa = (e.raw & SEPT_HPA) | (gpa & (level_size(e.level) - 1));
-		return true;
-	}
-	table = v->shared_eptp;
 	if (table == ~0ull)
-		return false;
-	for (unsigned int level = td->root_level;; level--) {
-		const u64 offset = gpa & (level_size(level) - 1);
-
+		return leave_violation(m, v, gpa, wanted, 0, regs);
+	for (unsigned int level = v->td->root_level; !leaf; level--) {
 		read_shared(m, table + (gpa >> (PAGE_SHIFT + 9 * level) & 511) * 8, &entry,
 			    sizeof(entry));
-		if (!(entry & wanted))
-			return false;
-		table = entry & SEPT_HPA;
-		if (!level || (level < 3 && entry & SEPT_LEAF)) {
-			*pa = (table & ~(level_size(level) - 1)) | offset;
-			return shared_hpa_valid(m, *pa);
+		rights &= entry;
+		leaf = !level || (level < 3 && entry & SEPT_LEAF);
+		if (wanted & ~entry) {
+			exit->qualification = (wanted & ~rights) | rights << 3;
+			if ((leaf || !(entry & SEPT_RWX)) && !(entry & SEPT_SVE))
+				return tdx_raise_ve(m, v, exit);
+			return leave_violation(m, v, gpa, exit->qualification, 0, regs);
 		}
+		table = entry & SEPT_HPA;
+		*pa = (table & ~(level_size(level) - 1)) | (gpa & (level_size(level) - 1));
 	}
+	if (shared_hpa_valid(m, *pa))
+		return TDX_RESUME;
+	leave(m, v, EXIT_EPT_MISCONFIG, 0, 0, gpa & ~(PAGE_SIZE - 1), 0, regs);
+	return TDX_EXIT_FAULT;
+}
+
+/*
+ * Find the memory of a GPA; @wanted is QUAL_READ, with QUAL_WRITE or without.
+ *
+ * Return: TDX_RESUME and @pa; or what comes of it that the TD cannot access it.
+ */
+static enum tdx_guest_next translate(struct tdx_module *m, struct tdx_vcpu *v, u64 gpa,
+				     u64 wanted, u64 *pa, struct tdx_regs *regs)
+{
+	struct tdx_exit exit = {
+		.reason = EXIT_EPT_VIOLATION,
+		.qualification = wanted,
+		.gpa = gpa,
+		.instr_len = TDCALL_BYTES,
+	};
+	struct entry e;
+
+	if (gpa_is_shared(v->td, gpa))
+		return translate_shared(m, v, &exit, pa, regs);
+	if (sept_walk(m, v->td, gpa, 0, &e) == WALK_CORRUPT)
+		return leave_corrupt(m, v, regs);
+	if (sept_state(e.raw) != ST_MAPPED)
+		return private_violation(m, v, &exit, e.raw, regs);
+	*pa = (e.raw & SEPT_HPA) | (gpa & (level_size(e.level) - 1));
+	return TDX_RESUME;
+}
+
+static enum tdx_guest_next refuse(struct tdx_regs *regs, unsigned int operand)
+{
+	regs->r[TDX_RAX] = TDX_OPERAND_INVALID | operand;
+	return TDX_RESUME;
 }
 
 static enum tdx_guest_next mr_report_leaf(struct tdx_module *m, struct tdx_vcpu *v,
@@ -144,22 +169,23 @@ static enum tdx_guest_next mr_report_leaf(struct tdx_module *m, struct tdx_vcpu 
 {
 	const u64 report_gpa = regs->r[TDX_RCX], data_gpa = regs->r[TDX_RDX];
 	u8 report[REPORT_BYTES], data[REPORT_DATA_BYTES];
-	u64 report_pa, data_pa, invalid = 0;
+	enum tdx_guest_next next;
+	u64 report_pa, data_pa;
 
-	if (!aligned(report_gpa, REPORT_BYTES) || report_gpa >> v->td->gpa_bits)
-		invalid = TDX_OPERAND_RCX;
-	else if (!aligned(data_gpa, REPORT_DATA_BYTES) || data_gpa >> v->td->gpa_bits)
-		invalid = TDX_OPERAND_RDX;
-	else if (regs->r[TDX_R8])
-		invalid = TDX_OPERAND_R8;
-	if (invalid) {
-		regs->r[TDX_RAX] = TDX_OPERAND_INVALID | invalid;
-		return TDX_RESUME;
-	}
-	if (!translate(m, v, data_gpa, false, &data_pa))
-		return violation(m, v, data_gpa, QUAL_READ, 0, regs);
-	if (!translate(m, v, report_gpa, true, &report_pa))
-		return violation(m, v, report_gpa, QUAL_WRITE, 0, regs);
+	if (!aligned(report_gpa, REPORT_BYTES))
+		return refuse(regs, TDX_OPERAND_RCX);
+	if (!aligned(data_gpa, REPORT_DATA_BYTES) || !gpa_valid(v->td, data_gpa))
+		return refuse(regs, TDX_OPERAND_RDX);
+	next = translate(m, v, data_gpa, QUAL_READ, &data_pa, regs);
+	if (next != TDX_RESUME)
+		return next;
+	if (regs->r[TDX_R8])
+		return refuse(regs, TDX_OPERAND_R8);
+	if (!gpa_valid(v->td, report_gpa))
+		return refuse(regs, TDX_OPERAND_RCX);
+	next = translate(m, v, report_gpa, QUAL_READ | QUAL_WRITE, &report_pa, regs);
+	if (next != TDX_RESUME)
+		return next;
 
 	if (gpa_is_shared(v->td, data_gpa))
 		read_shared(m, data_pa, data, sizeof(data));

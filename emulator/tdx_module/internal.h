@@ -418,6 +418,7 @@ void free_vcpu(struct tdx_vcpu *v);
 
 /* enter.c */
 #define EXIT_EPT_VIOLATION	48
+#define EXIT_EPT_MISCONFIG	49
 #define EXIT_TDCALL		77
 #define QUAL_READ		BIT(0)	/* of an EPT violation */
 #define QUAL_WRITE		BIT(1)
@@ -429,10 +430,15 @@ void leave(struct tdx_module *m, struct tdx_vcpu *v, u64 status, u64 qualificati
 bool leave_if_fatal(struct tdx_module *m, struct tdx_vcpu *v, const struct tdx_exit *exit,
 		    struct tdx_regs *regs);
 void leave_vmcall(struct tdx_module *m, struct tdx_vcpu *v, struct tdx_regs *regs);
+enum tdx_guest_next leave_violation(struct tdx_module *m, struct tdx_vcpu *v, u64 gpa,
+				    u64 qualification, u64 extended,
+				    struct tdx_regs *regs);
+enum tdx_guest_next private_violation(struct tdx_module *m, struct tdx_vcpu *v,
+				      const struct tdx_exit *exit, u64 raw,
+				      struct tdx_regs *regs);
 #define TDCALL_BYTES	4
 
 void note_rip(struct tdx_vcpu *v, u64 rip);
-void log_ept_violation(struct tdx_vcpu *v, u64 gpa);
 
 /* sept.c */
 #define SEPT_R		BIT(0)
@@ -480,6 +486,7 @@ enum walk sept_walk(struct tdx_module *m, const struct td *td, u64 gpa,
 u64 sept_refuse(struct call *c, const struct entry *e, u64 status);
 bool page_info_valid(u64 rcx, unsigned int min, unsigned int max);
 bool gpa_is_shared(const struct td *td, u64 gpa);
+bool gpa_valid(const struct td *td, u64 gpa);
 bool private_gpa_valid(const struct td *td, u64 gpa);
 u64 sept_reach(struct tdx_module *m, struct call *c, struct td *td, enum mode tree,
 	       unsigned int min, unsigned int max, struct entry *e);

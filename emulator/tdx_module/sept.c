@@ -124,12 +124,18 @@ bool gpa_is_shared(const struct td *td, u64 gpa)
 	return gpa >> (td->gpa_bits - 1) & 1;
 }
 
-bool private_gpa_valid(const struct td *td, u64 gpa)
+/* A GPA of either kind. */
+bool gpa_valid(const struct td *td, u64 gpa)
 {
 	const unsigned int width = td->virt_max_pa < td->gpa_bits ?
 				   td->virt_max_pa : td->gpa_bits;
 
-	return !(gpa >> width) && !gpa_is_shared(td, gpa);
+	return !((gpa & ~BIT(td->gpa_bits - 1)) >> width);
+}
+
+bool private_gpa_valid(const struct td *td, u64 gpa)
+{
+	return gpa_valid(td, gpa) && !gpa_is_shared(td, gpa);
 }
 
 /* An error that shows the host VMM the entry. */

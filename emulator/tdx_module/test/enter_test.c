@@ -253,6 +253,15 @@ TEST(pending_pages_raise_ve_if_the_td_wants_it)
 	EQ(tdcall(TDG_VP_VEINFO_GET, 0, 0, 0), TDX_RESUME);
 	EQ(w->r.r[TDX_RCX], 12);
 	EQ(w->r.r[TDX_R10], 5ull << 32 | 1);
+	EQ(tdcall(TDG_MR_REPORT, 0x1400, 0x1040, 0), TDX_INJECT_VE);
+	EQ(w->r.r[TDX_RAX], TDG_MR_REPORT);
+	EQ(tdcall(TDG_MR_REPORT, 0x1400, 0x1040, 0), TDX_INJECT_DF);
+	EQ(tdcall(TDG_VP_VEINFO_GET, 0, 0, 0), TDX_RESUME);
+	EQ(w->r.r[TDX_RCX], 48);
+	EQ(w->r.r[TDX_RDX], 1);
+	EQ(w->r.r[TDX_R8], 0);
+	EQ(w->r.r[TDX_R9], 0x1040);
+	EQ(w->r.r[TDX_R10], 4);
 	/* an address that the TD cannot have */
 	exit = (struct tdx_exit) { .reason = 48, .qualification = 0x82, .gpa = 1ull << 52 };
 	EQ(tdx_td_exit(w->m, w->entered, &exit, &w->r), TDX_INJECT_PF);
@@ -388,19 +397,24 @@ TEST(zero_stepping_is_not_served)
 	}
 }
 
-/* All TDCALLs of a guest may be one instruction, as those of Linux are. */
-TEST(accepting_page_after_page_is_no_zero_stepping)
+/* Who accepts, or wants a report, is not stepped by whoever has not mapped the page yet. */
+TEST(exits_of_tdcalls_are_no_zero_stepping)
 {
 	ready();
 	enter(&vcpu);
-	for (unsigned int i = 0; i < 20; i++) {
-		const uint64_t gpa = 0x10000 + i * 0x1000;
-
-		EQ(tdcall(TDG_MEM_PAGE_ACCEPT, gpa, 0, 0), TDX_EXIT_FAULT);
-		OK(call(TDH_MEM_PAGE_AUG, gpa, td.tdr, page(), 0));
-		enter(&vcpu);
-		EQ(tdcall(TDG_MEM_PAGE_ACCEPT, gpa, 0, 0), TDX_RESUME);
-		STATUS(w->r.r[TDX_RAX], 0);
+	for (unsigned int i = 0; i < 7; i++) {
+		EQ(tdcall(TDG_MEM_PAGE_ACCEPT, 0x10000, 0, 0), TDX_EXIT_FAULT);
+		OK(call(TDH_VP_ENTER, vcpu.tdvpr, 0, 0, 0));
+	}
+	leave_td();
+	OK(call(TDH_MEM_PAGE_AUG, 0x10000, td.tdr, page(), 0));
+	/* Only the TD can end that the page is pending. */
+	OK(call(TDH_VP_ENTER, vcpu.tdvpr, 0, 0, 0));
+	EQ(tdcall(TDG_MEM_PAGE_ACCEPT, 0x10000, 0, 0), TDX_RESUME);
+	STATUS(w->r.r[TDX_RAX], 0);
+	for (unsigned int i = 0; i < 7; i++) {
+		EQ(tdcall(TDG_MR_REPORT, GPA_SHARED, 0x10000, 0), TDX_EXIT_FAULT);
+		OK(call(TDH_VP_ENTER, vcpu.tdvpr, 0, 0, 0));
 	}
 	leave_td();
 }
@@ -501,7 +515,7 @@ TEST(report_tells_a_td_from_another)
 
 	/* into shared memory, through the host VMM's tables */
 	EQ(tdcall(TDG_MR_REPORT, GPA_SHARED, 0x2000, 0), TDX_EXIT_FAULT);
-	host_regs(48, 2, 0, GPA_SHARED, 0);
+	host_regs(48, 3, 0, GPA_SHARED, 0);
 	OK(call(TDH_VP_WR, vcpu.tdvpr, 0x203c, W_SHARED, ~0ull));
 	wr64(W_SHARED + 256 * 8, (W_SHARED + 0x1000) | 7);
 	wr64(W_SHARED + 0x1000, (W_SHARED + 0x2000) | 7);
@@ -513,4 +527,89 @@ TEST(report_tells_a_td_from_another)
 	EQ(rd64(W_SHARED + 0x4000) & 0xff, 0x81);
 	EQ(tdcall(TDG_MR_REPORT, 0x1000, 0x9000, 0), TDX_EXIT_FAULT);
 	host_regs(48, 1, 0, 0x9000, 0);
+}
+
+/* The host VMM's tables for GPA_SHARED, whose last entry is @pte. */
+static void map_shared(uint64_t pte)
+{
+	for (unsigned int i = 0; i < 3; i++)
+		wr64(W_SHARED + i * 0x1000 + (i ? 0 : 256 * 8),
+		     (W_SHARED + (i + 1) * 0x1000) | 7);
+	wr64(W_SHARED + 0x3000, pte);
+	OK(call(TDH_VP_WR, vcpu.tdvpr, 0x203c, W_SHARED, ~0ull));
+}
+
+TEST(a_report_meets_what_its_memory_is)
+{
+	const uint64_t sve = 1ull << 63, pa = W_SHARED + 0x4000;
+	static const struct {
+		uint64_t flags, qualification;
+	} unusable[] = {
+		{ 0, 3 }, { 0x31, 0xa },	/* not present; read-only */
+	};
+
+	ready();
+	OK(call(TDH_MEM_PAGE_AUG, 0x1000, td.tdr, page(), 0));
+	OK(call(TDH_MEM_PAGE_AUG, 0x2000, td.tdr, page(), 0));
+	enter(&vcpu);
+	EQ(tdcall(TDG_MEM_PAGE_ACCEPT, 0x2000, 0, 0), TDX_RESUME);
+	EQ(tdcall(TDG_MR_REPORT, 0x1400, 0x2000, 0), TDX_EXIT_FAULT);
+	host_regs(48, 3, 6, 0x1000, 0);
+	enter(&vcpu);
+	EQ(tdcall(TDG_MR_REPORT, 0x2000, 0x1040, 0), TDX_EXIT_FAULT);
+	host_regs(48, 1, 6, 0x1000, 0);
+
+	for (unsigned int i = 0; i < 2; i++) {
+		map_shared(pa | unusable[i].flags | sve);
+		enter(&vcpu);
+		EQ(tdcall(TDG_MR_REPORT, GPA_SHARED | 0x400, 0x2000, 0), TDX_EXIT_FAULT);
+		host_regs(48, unusable[i].qualification, 0, GPA_SHARED, 0);
+		map_shared(pa | unusable[i].flags);
+		enter(&vcpu);
+		EQ(tdcall(TDG_MR_REPORT, GPA_SHARED | 0x400, 0x2000, 0), TDX_INJECT_VE);
+		EQ(tdcall(TDG_VP_VEINFO_GET, 0, 0, 0), TDX_RESUME);
+		EQ(w->r.r[TDX_RCX], 48);
+		EQ(w->r.r[TDX_RDX], unusable[i].qualification);
+		EQ(w->r.r[TDX_R9], GPA_SHARED | 0x400);
+		leave_td();
+	}
+	/* of a table, the bit means nothing */
+	wr64(W_SHARED + 0x2000, (W_SHARED + 0x3000) | 1);
+	enter(&vcpu);
+	EQ(tdcall(TDG_MR_REPORT, GPA_SHARED, 0x2000, 0), TDX_EXIT_FAULT);
+	host_regs(48, 0xa, 0, GPA_SHARED, 0);
+	/* a page that cannot be shared */
+	map_shared(1ull << 51 | 0x37);
+	enter(&vcpu);
+	EQ(tdcall(TDG_MR_REPORT, GPA_SHARED | 0x400, 0x2000, 0), TDX_EXIT_FAULT);
+	host_regs(49, 0, 0, GPA_SHARED, 0);
+	/* nothing that a TD could go on with */
+	enter(&vcpu);
+	wr64(td.table[2] + 2 * 8, 0);
+	EQ(tdcall(TDG_MR_REPORT, GPA_SHARED, 0x2000, 0), TDX_EXIT_FAULT);
+	host_regs(TDX_NON_RECOVERABLE_TD_NON_ACCESSIBLE, 0, 0, 0, 0);
+}
+
+/* Each operand is the last one that is good. */
+TEST(a_report_checks_its_operands_in_order)
+{
+	const uint64_t beyond = 1ull << 48;
+
+	ready();
+	OK(call(TDH_MEM_PAGE_AUG, 0x2000, td.tdr, page(), 0));
+	enter(&vcpu);
+	EQ(tdcall(TDG_MEM_PAGE_ACCEPT, 0x2000, 0, 0), TDX_RESUME);
+	EQ(tdcall(TDG_MR_REPORT, beyond | 0x200, beyond | 0x20, 1), TDX_RESUME);
+	STATUS(w->r.r[TDX_RAX], INVALID(RCX));
+	EQ(tdcall(TDG_MR_REPORT, beyond, beyond | 0x20, 1), TDX_RESUME);
+	STATUS(w->r.r[TDX_RAX], INVALID(RDX));
+	EQ(tdcall(TDG_MR_REPORT, beyond, beyond, 1), TDX_RESUME);
+	STATUS(w->r.r[TDX_RAX], INVALID(RDX));
+	EQ(tdcall(TDG_MR_REPORT, beyond, 0x9000, 1), TDX_EXIT_FAULT);
+	enter(&vcpu);
+	EQ(tdcall(TDG_MR_REPORT, beyond, 0x2000, 1), TDX_RESUME);
+	STATUS(w->r.r[TDX_RAX], INVALID(R8));
+	EQ(tdcall(TDG_MR_REPORT, beyond, 0x2000, 0), TDX_RESUME);
+	STATUS(w->r.r[TDX_RAX], INVALID(RCX));
+	leave_td();
 }
