@@ -326,7 +326,7 @@ enum tdx_guest_next tdx_td_exit(struct tdx_module *m, struct tdx_vcpu *v,
 		return ept_violation(m, v, exit, regs);
 	case EXIT_EPT_MISCONFIG:
 		qualification = 0;
-		gpa = exit->gpa;
+		gpa = exit->gpa & ~(PAGE_SIZE - 1);
 		break;
 	case EXIT_EXTERNAL_INTERRUPT:
 		qualification = 0;
