@@ -20,7 +20,9 @@
 #define MAX_ORIGINS	64
 #define PER_ORIGIN	4	/* reports of a rule from one place, the rest is counted */
 
-#define OP_STATE_RUNNABLE 2	/* struct tdx_td_info */
+/* struct tdx_td_info */
+#define LIFECYCLE_KEYS_CONFIGURED 1
+#define OP_STATE_RUNNABLE 2
 
 enum page_state { PAGE_FREE, PAGE_OWNED, PAGE_DIRTY };
 

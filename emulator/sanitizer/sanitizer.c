@@ -209,6 +209,14 @@ static void use_keyid(struct tdx_sanitizer *s, const struct td *td)
 	}
 }
 
+/* A TD that was there before may have given up its keyid, to another one even. */
+static bool has_keyid(const struct tdx_sanitizer *s, uint64_t tdr)
+{
+	struct tdx_td_info info;
+
+	return !tdx_td_get(s->m, tdr, &info) || info.lifecycle <= LIFECYCLE_KEYS_CONFIGURED;
+}
+
 static void on_owned(struct tdx_sanitizer *s, const struct tdx_event *e, struct page *p,
 		     uint64_t pa)
 {
@@ -223,7 +231,7 @@ static void on_owned(struct tdx_sanitizer *s, const struct tdx_event *e, struct 
 		       "a page goes to TD %#llx whose cache lines with keyid %u were not written back",
 		       (unsigned long long)e->tdr, p->keyid);
 	td = e->type == TDX_PT_TDR ? make_td(s, e->tdr) : find_td(s, e->tdr);
-	if (td && e->type == TDX_PT_TDR)
+	if (td && e->type == TDX_PT_TDR && has_keyid(s, td->tdr))
 		use_keyid(s, td);
 	p->state = PAGE_OWNED;
 	p->type = e->type;

@@ -629,6 +629,30 @@ TEST(it_can_look_on_from_the_middle)
 	quiet();
 }
 
+TEST(keyids_that_were_given_up_before_are_not_in_use)
+{
+	struct w_td ended, later, ending;
+	struct w_vcpu v;
+
+	lenient();
+	sys_ready();
+	td_torn_down(&ended, &v);
+	td_created(&later);
+	EQ(later.keyid, ended.keyid);
+	td_blocked(&ending, &v);
+	OK(call_on(0, TDH_PHYMEM_CACHE_WB, 0, 0, 0, 0));
+	sanitize();
+	quiet();
+	OK(call_on(2, TDH_PHYMEM_CACHE_WB, 0, 0, 0, 0));
+	OK(call(TDH_MNG_KEY_FREEID, ending.tdr, 0, 0, 0));
+	OK(call(TDH_MNG_CREATE, page(), ending.keyid, 0, 0));
+	quiet();
+	/* But this one is. */
+	OK(call(TDH_MNG_VPFLUSHDONE, later.tdr, 0, 0, 0));
+	OK(call(TDH_MNG_KEY_FREEID, later.tdr, 0, 0, 0));
+	told(TDX_RULE_KEYID, later.tdr);
+}
+
 TEST(more_reports_than_are_kept)
 {
 	struct w_vcpu v;
