@@ -42,6 +42,9 @@ static Bit8u zeroes[4096];	/* what a fetch gets */
 /* By page, which lines of it others have written to. */
 static std::unordered_map<Bit64u, Bit64u> overwritten;
 
+/* By page that is DIRTY, the keyid of its lines. */
+static std::unordered_map<Bit64u, Bit16u> dirty_keyid;
+
 /* Those that [@pa, @pa + @len) of one page touches. */
 static Bit64u lines(Bit64u pa, Bit32u len)
 {
@@ -202,11 +205,19 @@ static void forget_everywhere(Bit64u pa, Bit64u size)
 		forget(BX_CPU(i), pa, size);
 }
 
+static void clean(Bit64u page)
+{
+	if (owned[page] & DIRTY)
+		dirty_keyid.erase(page);
+	owned[page] &= ~DIRTY;
+}
+
 static void set_state(Bit64u pa, Bit64u size, Bit8u state)
 {
 	for (Bit64u page = pa >> 12; page < (pa + size) >> 12 && page < tdx_nr_pages; page++) {
 		if (owned[page] & OVERWRITTEN)
 			overwritten.erase(page);
+		clean(page);
 		owned[page] = state;
 		/* Others see other code there. */
 		pageWriteStampTable.decWriteStamp(page << 12);
@@ -219,16 +230,27 @@ static void take(Bit64u pa, Bit64u size)
 	forget_everywhere(pa, size);
 }
 
-static void release(const struct tdx_event *event)
+/*
+ * What a TD leaves behind at its end is written back with all of the caches, but for
+ * the TDR, which is of the global keyid.
+ */
+static bool leaves_dirty(const struct tdx_event *event)
 {
 	struct tdx_td_info td;
-	Bit8u state = owned[event->pa >> 12] & STALE;
 
-	/* What a TD leaves behind at its end is written back with all of the caches. */
-	if (looker.access && event->type == TDX_PT_REG &&
-	    tdx_td_get(module(), event->tdr, &td) && td.lifecycle <= 1)
-		state |= DIRTY;
-	set_state(event->pa, event->size, state);
+	return event->type == TDX_PT_TDR ||
+	       (tdx_td_get(module(), event->tdr, &td) && td.lifecycle <= 1);
+}
+
+static void release(const struct tdx_event *event)
+{
+	const Bit64u first = event->pa >> 12, end = first + (event->size >> 12);
+	const Bit8u stale = owned[first] & STALE;
+	const bool dirty = looker.access && leaves_dirty(event);
+
+	set_state(event->pa, event->size, stale | (dirty ? DIRTY : 0));
+	for (Bit64u page = first; dirty && page < end; page++)
+		dirty_keyid[page] = event->keyid;
 	/* Entries without a pointer do no harm, and go with the next change of CR3. */
 	if (fetched)
 		forget_everywhere(event->pa, event->size);
@@ -271,6 +293,12 @@ static void unmap(const struct tdx_event *event)
 		owned[pa >> 12] |= STALE;
 }
 
+static void flush(Bit64u page, Bit16u keyid)
+{
+	if (page < tdx_nr_pages && owned[page] & DIRTY && dirty_keyid[page] == keyid)
+		clean(page);
+}
+
 static void watch(void *ctx, const struct tdx_event *event)
 {
 	/* Those who look on see the TLBs as they were. */
@@ -288,8 +316,7 @@ static void watch(void *ctx, const struct tdx_event *event)
 		release(event);
 		break;
 	case TDX_FLUSHED:
-		if ((event->pa >> 12) < tdx_nr_pages)
-			owned[event->pa >> 12] &= ~DIRTY;
+		flush(event->pa >> 12, event->keyid);
 		break;
 	default:
 		break;
@@ -377,7 +404,7 @@ static bool look(const BX_CPU_C *cpu, enum tdx_access_kind kind, bx_phy_address 
 	} else if (!hidden) {
 		if (!(*state & DIRTY))
 			return false;
-		*state &= ~DIRTY;	/* once is enough */
+		clean(pa >> 12);	/* once is enough */
 	}
 	if (looker.access)
 		looker.access(looker.ctx, &access);
