@@ -343,3 +343,24 @@ make_boot() {
 	run "$machine/boot_image" -k "$machine/vmlinux" -i /nonexistent -o "$machine"
 	[[ $status -eq 3 && $output == *"/nonexistent: No such file"* ]]
 }
+
+# unit NAME STATUS LINE...: a stand-in for a binary of unit tests.
+unit() {
+	printf '#!/bin/sh\ncat <<END\n%s\nEND\nexit %d\n' "$(printf '%s\n' "${@:3}")" "$2" \
+		>"$BATS_TEST_TMPDIR/$1"
+	chmod +x "$BATS_TEST_TMPDIR/$1"
+}
+
+@test "unit tests of the emulator: one that fails, or does not end well, after all were ok" {
+	unit unit 0 'TAP version 13' 1..1 'ok 1 x'
+	unit unit-asan 23 'TAP version 13' 1..1 'ok 1 x' 'SUMMARY: 96 byte(s) leaked'
+	run "$root/emulator/tdx_module/test/check.sh" "$BATS_TEST_TMPDIR"
+	((status == 1))
+	[[ $output == *$'\n# SUMMARY: 96 byte(s) leaked\nnot ok 3 sanitized exited with status 23\n1..3' ]]
+	unit unit-asan 1 'TAP version 13' 1..1 'not ok 1 x'
+	run "$root/emulator/tdx_module/test/check.sh" "$BATS_TEST_TMPDIR"
+	((status == 1))
+	[[ $output == *$'\nnot ok 2 sanitized.x\n1..2' ]]
+	unit unit-asan 0 'TAP version 13' 1..1 'ok 1 x'
+	"$root/emulator/tdx_module/test/check.sh" "$BATS_TEST_TMPDIR"
+}
