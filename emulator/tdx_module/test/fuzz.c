@@ -49,7 +49,7 @@ static struct shadow {
 	unsigned int nr_tdcs;
 	uint64_t root;
 	uint32_t cached[W_LPS];		/* GPAs that the LP's TLB may hold */
-	uint32_t gone;			/* GPAs removed since any TLB was filled */
+	uint32_t gone[W_LPS];		/* those of them that were removed since */
 } shadows[NR_TDS];
 
 static bool pages_changed;	/* since the last check */
@@ -135,11 +135,12 @@ static void forget_gpa(struct shadow *td, const struct tdx_event *e)
 	for (unsigned int i = 0; i < NR_GPAS; i++)
 		if (gpas[i] >= e->gpa && gpas[i] - e->gpa < 1ull << (12 + 9 * e->level))
 			gone |= 1u << i;
-	for (unsigned int lp = 0; lp < W_LPS; lp++)
+	for (unsigned int lp = 0; lp < W_LPS; lp++) {
 		if (running[lp].td == td && td->cached[lp] & gone)
 			DIE("GPA %#llx was removed while LP %u may have it cached",
 			    (unsigned long long)e->gpa, lp);
-	td->gone |= gone;
+		td->gone[lp] |= td->cached[lp] & gone;
+	}
 }
 
 static void on_event(void *ctx, const struct tdx_event *e)
@@ -206,7 +207,7 @@ static void on_invalidate(void *ctx, unsigned int lp, uint64_t tdr)
 
 	(void)ctx;
 	if (td)
-		td->cached[lp] = 0;
+		td->cached[lp] = td->gone[lp] = 0;
 }
 
 /* ---- invariants ---- */
@@ -416,22 +417,10 @@ static void entered(unsigned int lp, uint64_t tdvpr)
 	running[lp].td = td;
 	/* what was removed since must not be in this LP's TLB any more */
 	for (unsigned int i = 0; td && i < NR_GPAS; i++)
-		if (td->cached[lp] >> i & 1 && td->gone >> i & 1)
+		if (td->gone[lp] >> i & 1)
 			DIE("LP %u enters with a translation of %#llx, which was removed", lp,
 			    (unsigned long long)gpas[i]);
 	touch(lp);
-}
-
-/* GPAs that no TLB holds any more can be mapped anew. */
-static void settle(void)
-{
-	for (unsigned int t = 0; t < NR_TDS; t++) {
-		uint32_t cached = 0;
-
-		for (unsigned int lp = 0; lp < W_LPS; lp++)
-			cached |= shadows[t].cached[lp];
-		shadows[t].gone &= cached;
-	}
 }
 
 static uint64_t seamcall(unsigned int lp, uint64_t rax, uint64_t rcx, uint64_t rdx,
@@ -470,7 +459,6 @@ static uint64_t seamcall(unsigned int lp, uint64_t rax, uint64_t rcx, uint64_t r
 				td->root = rcx;
 		}
 	}
-	settle();
 	check_all();
 	return w->next == TDX_ENTER ? 0 : w->r.r[TDX_RAX];
 }
