@@ -143,6 +143,19 @@ static void forget_gpa(struct shadow *td, const struct tdx_event *e)
 	}
 }
 
+static bool has_sept(uint64_t tdr)
+{
+	struct tdx_td_info info;
+
+	return tdx_td_get(w->m, tdr, &info) && info.lifecycle <= 1 && info.op_state;
+}
+
+/* These end all TDs at once, with what they have. */
+static bool ends_all(void)
+{
+	return w->r.r[TDX_RAX] == TDH_SYS_DISABLE || w->r.r[TDX_RAX] == TDH_SYS_CONFIG;
+}
+
 static void on_event(void *ctx, const struct tdx_event *e)
 {
 	const unsigned int first = e->pa >> 12, nr = e->size >> 12;
@@ -168,6 +181,9 @@ static void on_event(void *ctx, const struct tdx_event *e)
 		if (o->tdr != e->tdr || o->type != e->type)
 			DIE("event %u about a page of somebody else", e->kind);
 		if (e->kind == TDX_RELEASED) {
+			if (o->mapped && !ends_all() && has_sept(e->tdr))
+				DIE("page %#llx is released while an S-EPT entry maps it",
+				    (unsigned long long)page_pa(i));
 			*o = (struct owner) { 0 };
 		} else if (e->kind == TDX_MAPPED || e->kind == TDX_UNMAPPED) {
 			if (o->mapped == (e->kind == TDX_MAPPED))
@@ -192,8 +208,7 @@ static void on_event(void *ctx, const struct tdx_event *e)
 		td->nr_pages -= nr;
 	if (e->kind == TDX_RELEASED && e->type == TDX_PT_TDR) {
 		for (unsigned int i = 0; i < NR_ALL_PAGES; i++)
-			if (owners[i].tdr == e->tdr && w->next != TDX_FAIL_INVALID &&
-			    w->r.r[TDX_RAX] != TDH_SYS_DISABLE && w->r.r[TDX_RAX] != TDH_SYS_CONFIG)
+			if (owners[i].tdr == e->tdr && !ends_all())
 				DIE("a TD is gone but owns %#llx",
 				    (unsigned long long)page_pa(i));
 		if (td)
@@ -267,11 +282,6 @@ static bool walk(const struct shadow *td, uint64_t gpa, bool all)
 	DIE("an S-EPT entry of level 0 is a table");
 }
 
-static bool has_sept(const struct tdx_td_info *info)
-{
-	return info->lifecycle <= 1 && info->op_state;
-}
-
 static void check_td(struct shadow *td)
 {
 	struct tdx_td_info info;
@@ -305,7 +315,7 @@ static void check_td(struct shadow *td)
 		if (td->cached[lp])
 			DIE("LP %u may have translations of a TD that has lost its keyid", lp);
 	nr_seen = 0;
-	if (pages_changed && has_sept(&info))
+	if (pages_changed && has_sept(td->tdr))
 		for (unsigned int i = 0; i < NR_GPAS; i++)
 			walk(td, gpas[i], true);
 }
@@ -331,11 +341,10 @@ static void check_page(unsigned int i)
 static void check_mapping(unsigned int i)
 {
 	const struct shadow *td = owners[i].tdr ? find_shadow(owners[i].tdr) : NULL;
-	struct tdx_td_info info;
 	struct tdx_page page;
 	uint64_t table, entry;
 
-	if (!owners[i].mapped || !td || !tdx_td_get(w->m, td->tdr, &info) || !has_sept(&info))
+	if (!owners[i].mapped || !td || !has_sept(td->tdr))
 		return;
 	tdx_page_owner(w->m, page_pa(i), &page);
 	table = td->root;
@@ -372,9 +381,8 @@ static void check_all(void)
 static void touch(unsigned int lp)
 {
 	struct shadow *td = running[lp].td;
-	struct tdx_td_info info;
 
-	if (!td || !tdx_td_get(w->m, td->tdr, &info) || !has_sept(&info))
+	if (!td || !has_sept(td->tdr))
 		return;
 	for (unsigned int i = 0; i < NR_GPAS; i++)
 		if (walk(td, gpas[i], false))
@@ -866,12 +874,7 @@ static void end(void)
 		check_page(i);
 		check_mapping(i);
 	}
-	/* not only the GPAs of the pool: no entry anywhere maps what is not the TD's */
-	for (unsigned int i = 0; i < NR_ALL_PAGES; i++)
-		if (owners[i].mapped && !owners[i].tdr)
-			DIE("page %#llx is mapped but free", (unsigned long long)page_pa(i));
 }
-
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
