@@ -110,6 +110,34 @@ static const uint64_t codes[][MAX_CODES] = {
 
 #define NR_LEAVES	(sizeof(codes) / sizeof(codes[0]))
 
+#define R(reg)		(1u << TDX_##reg)
+#define PAGE_INFO	(R(RCX) | R(RDX) | R(R8) | R(R9) | R(R10) | R(R11))
+#define ENTRY_INFO	(R(RCX) | R(RDX))
+#define FIELD_INFO	(R(RDX) | R(R8))
+
+/* All others change none. */
+static const uint16_t outputs[NR_LEAVES] = {
+	[TDH_MEM_PAGE_ADD] = ENTRY_INFO,
+	[TDH_MEM_SEPT_ADD] = ENTRY_INFO,
+	[TDH_MEM_PAGE_AUG] = ENTRY_INFO,
+	[TDH_MEM_RANGE_BLOCK] = ENTRY_INFO,
+	[TDH_MNG_RD] = FIELD_INFO,
+	[TDH_MR_EXTEND] = ENTRY_INFO,
+	[TDH_MNG_INIT] = R(RCX),
+	[TDH_PHYMEM_PAGE_RDMD] = PAGE_INFO,
+	[TDH_MEM_SEPT_RD] = ENTRY_INFO,
+	[TDH_VP_RD] = FIELD_INFO,
+	[TDH_PHYMEM_PAGE_RECLAIM] = PAGE_INFO,
+	[TDH_MEM_PAGE_REMOVE] = ENTRY_INFO,
+	[TDH_MEM_SEPT_REMOVE] = ENTRY_INFO,
+	[TDH_SYS_INIT] = R(RCX) | R(RDX) | R(R8) | R(R9) | R(R10),
+	[TDH_SYS_RD] = FIELD_INFO,
+	[TDH_SYS_LP_INIT] = R(RCX) | R(RDX) | R(R8),
+	[TDH_SYS_TDMR_INIT] = R(RDX),
+	[TDH_MEM_RANGE_UNBLOCK] = ENTRY_INFO,
+	[TDH_VP_WR] = R(R8),
+};
+
 static bool seen[NR_LEAVES][MAX_CODES];
 
 /* The dispatcher answers for every leaf. */
@@ -183,6 +211,11 @@ unsigned int codes_unseen(FILE *to)
 			n++;
 		}
 	return n;
+}
+
+uint16_t codes_outputs(unsigned int leaf)
+{
+	return leaf < NR_LEAVES ? outputs[leaf] : 0;
 }
 
 unsigned int codes_total(void)

@@ -26,6 +26,7 @@
 #define NR_ALL_PAGES	(W_RAM >> 12)	/* a wild operand finds them all */
 #define NR_GPAS		12
 #define MAX_CALLS	1000
+#define NO_RBP_MOD	4	/* in CONFIG_FLAGS */
 
 static unsigned long long nr_calls;
 
@@ -402,10 +403,9 @@ static void check_regs(unsigned int leaf, const struct tdx_regs *before)
 		    (unsigned long long)status);
 	if (leaf == TDH_VP_ENTER && status == 48)
 		return;
-	for (unsigned int r = 0; r < TDX_NR_REGS; r++)
-		if ((r == TDX_RBX || (r >= TDX_RSP && r <= TDX_RDI) || r >= TDX_R12) &&
-		    w->r.r[r] != before->r[r])
-			DIE("register %u changed", r);
+	for (unsigned int r = TDX_RAX + 1; r < TDX_NR_REGS; r++)
+		if (!(codes_outputs(leaf) >> r & 1) && w->r.r[r] != before->r[r])
+			DIE("leaf %u changed register %u", leaf, r);
 }
 
 static void entered(unsigned int lp, uint64_t tdvpr)
@@ -643,10 +643,16 @@ static void some_call(void)
 
 static void check_exit(unsigned int lp, enum tdx_guest_next next)
 {
+	struct tdx_vcpu_state state;
+
 	if (next != TDX_EXIT && next != TDX_EXIT_FAULT)
 		return;
 	if (running[lp].regs.r[TDX_RSP] != running[lp].host_rsp)
 		DIE("RSP of the host is lost");
+	tdx_vcpu_get(running[lp].vcpu, &state);
+	if (state.config_flags & NO_RBP_MOD &&
+	    running[lp].regs.r[TDX_RBP] != running[lp].host_rbp)
+		DIE("RBP of the host is lost");
 	running[lp].vcpu = NULL;
 	running[lp].td = NULL;
 }
