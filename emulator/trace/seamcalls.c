@@ -247,8 +247,8 @@ static void replay(const struct tdx_trace_entry *e, struct about *a)
 		td->tracks++;
 		break;
 	case TDH_MEM_PAGE_REMOVE:
+		/* The page keeps its owner: WBINVD is still to come. */
 		td->mapped--;
-		map_set(&owner, a->page, 0, 0);
 		map_set(&mapped, a->tdr, a->gpa, 0);
 		break;
 	case TDH_PHYMEM_PAGE_RECLAIM:

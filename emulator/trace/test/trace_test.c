@@ -351,6 +351,11 @@ TEST(the_tool_prints)
 	snprintf(want, sizeof(want), "TDH.MEM.RANGE.BLOCK    gpa=0x1000/0 tdr=%#llx -> SUCCESS [page %#llx]\n",
 		 (unsigned long long)td.tdr, (unsigned long long)pa);
 	TRUE(strstr(output, want));
+	/* and one that is not the TD's any more, but has its lines */
+	snprintf(want, sizeof(want), "TDH.PHYMEM.PAGE.WBINVD pa=%#llx -> SUCCESS [gpa 0x1000/0 of TD %#llx]\n",
+		 (unsigned long long)pa | (uint64_t)td.keyid << W_KEYID_SHIFT,
+		 (unsigned long long)td.tdr);
+	TRUE(strstr(output, want));
 	unlink(path);
 }
 
@@ -391,6 +396,9 @@ TEST(the_tool_filters)
 	snprintf(options, sizeof(options), "--td %#llx --leaf vp.enter", (unsigned long long)td.tdr);
 	EQ(tool(options), 0);
 	EQ(lines(), 1);
+	snprintf(options, sizeof(options), "--td %#llx -l phymem.page.wbinvd", (unsigned long long)td.tdr);
+	EQ(tool(options), 0);
+	EQ(lines(), 1);
 	EQ(tool("--from 0"), 0);
 	EQ(lines(), all);
 	EQ(tool("--from 1"), 0);
@@ -417,7 +425,9 @@ TEST(the_tool_sums_up)
 	EQ(lines(), 1);
 	snprintf(want, sizeof(want), "TD %#llx keyid %u: ", (unsigned long long)td.tdr, td.keyid);
 	TRUE(strstr(output, want));
-	TRUE(strstr(output, "2 errors; 1 vCPUs, 1 entries, 1 TDCALLs; 3 tables; pages: 0 added, 1 augmented, 1 at most, 0 left; 1 BLOCK, 1 TRACK"));
+	/* CREATE, twice KEY.CONFIG, 6 ADDCX, INIT; 3 SEPT.ADD; CREATE, 5 ADDCX, INIT; FINALIZE;
+	 * AUG, ENTER, BLOCK, twice TRACK, twice REMOVE, WBINVD */
+	TRUE(strstr(output, " 29 SEAMCALLs, 2 errors; 1 vCPUs, 1 entries, 1 TDCALLs; 3 tables; pages: 0 added, 1 augmented, 1 at most, 0 left; 1 BLOCK, 1 TRACK"));
 	EQ(tool("--digest"), 0);
 	memcpy(digest, output, 64);
 	EQ(tool("--digest"), 0);
