@@ -364,3 +364,67 @@ unit() {
 	unit unit-asan 0 'TAP version 13' 1..1 'ok 1 x'
 	"$root/emulator/tdx_module/test/check.sh" "$BATS_TEST_TMPDIR"
 }
+
+# A machine whose emulator is a stand-in, which does nothing.
+make_machine() {
+	make_boot
+	make -s -C "$root/emulator/machine" "O=$machine" "$machine/machine"
+	cp "$root/emulator/machine/msrs.def" "$machine"
+	printf '#!/bin/sh\n' >"$machine/bochs"
+	chmod +x "$machine/bochs"
+}
+
+# start_machine [OPTION...]
+start_machine() {
+	"$machine/machine" start --dir "$machine/m" --bochs "$machine/bochs" --owner "$BATS_ROOT_PID" \
+		--kernel "$machine/vmlinux" --initramfs "$machine/initramfs" "$@"
+}
+
+@test "a command line that is too long is refused, and not cut" {
+	make_machine
+	run start_machine --kernel-args "$(printf '%2048s' x)"
+	echo "$output"
+	[[ $status -eq 3 && $output == *"more than 2047 characters"*"cannot write $machine/m/bochsrc"* ]]
+}
+
+@test "an emulator that does not start is told of" {
+	make_machine
+	run start_machine
+	echo "$output"
+	[[ $status -eq 3 && $output == *"did not boot: the emulator ended with status 0"* ]]
+	# Enough for this program, too few for the supervisor.
+	few_files() {
+		ulimit -n 10
+		start_machine
+	}
+	run few_files
+	echo "$output"
+	[[ $status -eq 3 && $output == *"did not boot: the emulator could not be started: Too many open files"* ]]
+}
+
+@test "who is killed while a copy is made is in nobody's way after the next boot" {
+	make_machine
+	# It says that it is up; then the first makes no copy, and the second refuses to.
+	cat >"$machine/bochs" <<-'END'
+		#!/usr/bin/env python3
+		import os, socket, struct
+		os.write(3, struct.pack("<III", 0x200, 8, 1) + b"test")
+		control = socket.socket(fileno=4)
+		while control.recv(4096):
+		    if os.path.exists("asked"):
+		        control.send(b"failed as it shall")
+		    open("asked", "w").close()
+	END
+	start_machine
+	"$machine/machine" exec --dir "$machine/m" -- true 3>&- &
+	pid=$!
+	until [ -e "$machine/m/asked" ]; do sleep 0.1; done
+	kill -KILL "$pid"
+	wait "$pid" || :
+	emulator=$("$machine/machine" status --dir "$machine/m" | sed 's/.* emulator=\([0-9]*\) .*/\1/')
+	kill -KILL "$emulator"
+	run timeout 20 "$machine/machine" exec --dir "$machine/m" -- true
+	echo "$output"
+	"$machine/machine" stop --dir "$machine/m"
+	[[ $status -eq 125 && $output == *"the machine cannot be copied: as it shall"* ]]
+}

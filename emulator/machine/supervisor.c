@@ -72,7 +72,7 @@ static struct {
 	int said;		/* pipe to whoever waits for the first boot; or -1 */
 	struct timespec heard;	/* when the original last gave a sign of life */
 	long heard_cpu;		/* processor time that it had used by then */
-	long cpu_ms;		/* that it had used by then */
+	char lost[200];		/* why it was ended; or "" */
 
 	struct client clients[MAX_CLIENTS];
 	unsigned int nr_clients;
@@ -99,11 +99,20 @@ static char *path_in(const char *name)
 
 /* The bochsrc */
 
+/* As long as it takes: boot_image tells if that is too long. */
+static char *kernel_args(void)
+{
+	const char *more = sup.opt->kernel_args;
+	char *args;
+
+	return asprintf(&args, "%s%s%s", KERNEL_ARGS, *more ? " " : "", more) < 0 ? NULL : args;
+}
+
 /* What has to be in memory at power-on; boot_image knows where. */
 static int add_images(FILE *to)
 {
 	const struct start_options *o = sup.opt;
-	char cpus[16], memory[16], args[2048];
+	char cpus[16], memory[16], *args = kernel_args();
 	char *argv[] = {
 		(char *)o->boot_image, "-k", (char *)o->kernel, "-i", (char *)o->initramfs,
 		"-c", cpus, "-m", memory, "-a", args, "-o", (char *)o->dir, NULL,
@@ -115,8 +124,8 @@ static int add_images(FILE *to)
 
 	snprintf(cpus, sizeof(cpus), "%u", o->cpus);
 	snprintf(memory, sizeof(memory), "%u", o->memory);
-	snprintf(args, sizeof(args), "%s%s%s", KERNEL_ARGS, *o->kernel_args ? " " : "",
-		 o->kernel_args);
+	if (!args)
+		return -ENOMEM;
 	if (pipe2(fds, O_CLOEXEC))
 		return -errno;
 	pid = fork();
@@ -133,6 +142,7 @@ static int add_images(FILE *to)
 		fwrite(text, 1, n, to);
 	close(fds[0]);
 	waitpid(pid, &status, 0);
+	free(args);
 	return status ? -EIO : 0;
 }
 
@@ -197,36 +207,64 @@ static void sign_of_life(void)
 	emulator_state(sup.pid, &sup.heard_cpu);
 }
 
+static void __attribute__((format(printf, 1, 2))) end_original(const char *why, ...)
+{
+	va_list ap;
+
+	va_start(ap, why);
+	vsnprintf(sup.lost, sizeof(sup.lost), why, ap);
+	va_end(ap);
+	kill(sup.pid, SIGKILL);
+}
+
+/* What there is between the supervisor and an emulator. */
+static int open_ends(int stream[2], int control[2], int *console, int *log)
+{
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stream) ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control))
+		return -errno;
+	*console = open(path_in("console.log"), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	if (*console < 0)
+		return -errno;
+	*log = open(path_in("bochs.log"), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
+	if (*log < 0)
+		return -errno;
+	fcntl(stream[0], F_SETFL, O_NONBLOCK);
+	fcntl(control[0], F_SETFL, O_NONBLOCK);
+	return 0;
+}
+
 static int boot(void)
 {
-	int stream[2], control[2], console, log;
-	pid_t self = getpid();
+	int stream[2] = { -1, -1 }, control[2] = { -1, -1 }, console = -1, log = -1, rc;
+	pid_t self = getpid(), pid = -1;
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stream))
-		return -errno;
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control))
-		return -errno;
-	console = open(path_in("console.log"), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	log = open(path_in("bochs.log"), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0644);
-	if (console < 0 || log < 0)
-		return -errno;
-	sup.pid = fork();
-	if (!sup.pid) {
+	rc = open_ends(stream, control, &console, &log);
+	if (!rc) {
+		pid = fork();
+		if (pid < 0)
+			rc = -errno;
+	}
+	if (!pid) {
 		if (getppid() == self)
 			exec_emulator(stream[1], control[1], console, log);
 		_exit(127);
 	}
-	close(stream[1]);
-	close(control[1]);
-	close(log);
-	if (sup.pid < 0)
-		return -errno;
-	fcntl(stream[0], F_SETFL, O_NONBLOCK);
-	fcntl(control[0], F_SETFL, O_NONBLOCK);
+	close_fd(&stream[1]);
+	close_fd(&control[1]);
+	close_fd(&log);
+	if (rc) {
+		close_fd(&stream[0]);
+		close_fd(&control[0]);
+		close_fd(&console);
+		return rc;
+	}
+	sup.pid = pid;
 	sup.stream = stream[0];
 	sup.control = control[0];
 	sup.console = console;
 	sup.hello_len = 0;
+	sup.lost[0] = '\0';
 	sup.state = BOOTING;
 	sup.nr_boots++;
 	sign_of_life();
@@ -274,6 +312,22 @@ static void console_verdict(char *out, size_t len)
 			snprintf(out, len, "; its console says: %.300s", line);
 }
 
+static void close_passed(struct client *c)
+{
+	int i;
+
+	for (i = 0; i < NR_PASSED; i++)
+		close_fd(&c->fds[i]);
+}
+
+/* It gets no machine. */
+static void refuse(struct client *c, const char *why)
+{
+	answer(c, "failed %s", why);
+	c->asked = c->passed_on = false;
+	close_passed(c);
+}
+
 static void original_died(const char *how)
 {
 	char text[1200], line[400];
@@ -281,18 +335,20 @@ static void original_died(const char *how)
 
 	console_verdict(line, sizeof(line));
 	snprintf(text, sizeof(text), "the machine %s %s%s; see console.log and bochs.log in %s",
-		 sup.state == BOOTING ? "did not boot: the emulator" : "is gone: its emulator",
+		 sup.state == READY ? "is gone: its emulator" : "did not boot: the emulator",
 		 how, line, sup.opt->dir);
 	say_started(text);
-	for (i = 0; i < sup.nr_clients; i++) {
+	/* From behind, as the last one moves into the place of one that goes. */
+	for (i = sup.nr_clients; i-- > 0; ) {
 		struct client *c = &sup.clients[i];
 
-		/* What was asked for of a machine that was well begins anew. */
-		if (c->asked && sup.state == BOOTING) {
-			answer(c, "failed %s", text);
-			c->asked = false;
-		}
 		c->passed_on = false;
+		/* It was kept for the copy that does not come any more. */
+		if (c->fd < 0)
+			*c = sup.clients[--sup.nr_clients];
+		/* What was asked for of a machine that was well begins anew. */
+		else if (c->asked && sup.state == BOOTING)
+			refuse(c, text);
 	}
 	sup.state = DOWN;
 	sup.pid = 0;
@@ -327,7 +383,7 @@ static void hear_stream(void)
 	    sup.hello_len < sizeof(*f) + f->len)
 		return;
 	if (f->type != FRAME_HELLO || f->len < 4 || memcmp(f + 1, &(__u32){ PROTOCOL }, 4)) {
-		kill(sup.pid, SIGKILL);
+		end_original("was ended: the agent in its machine is of another version");
 		return;
 	}
 	snprintf(sup.release, sizeof(sup.release), "%.*s", (int)f->len - 4, sup.hello + sizeof(*f) + 4);
@@ -363,26 +419,26 @@ static void pass_on(void)
 	if (sup.state == DOWN) {
 		rc = boot();
 		if (rc) {
-			answer(c, "failed the machine cannot be started: %s", strerror(-rc));
-			c->asked = false;
+			snprintf(text, sizeof(text), "the machine cannot be started: %s",
+				 strerror(-rc));
+			refuse(c, text);
 		}
 		return;
 	}
 	while ((c = next_in_order(false))) {
 		snprintf(text, sizeof(text), "fork%s", c->options);
-		if (wire_send(sup.control, text, c->fds))
-			return;		/* its exit is near */
+		rc = wire_send(sup.control, text, c->fds);
+		if (rc == -EAGAIN || rc == -EPIPE || rc == -ECONNRESET)
+			return;		/* it has enough to do, or its exit is near */
+		if (rc) {
+			snprintf(text, sizeof(text), "the machine cannot be copied: %s",
+				 strerror(-rc));
+			refuse(c, text);
+			continue;
+		}
 		c->passed_on = true;
 		sign_of_life();
 	}
-}
-
-static void close_passed(struct client *c)
-{
-	int i;
-
-	for (i = 0; i < NR_PASSED; i++)
-		close_fd(&c->fds[i]);
 }
 
 static void client_end(struct client *c)
@@ -405,7 +461,7 @@ static void machine_ended(struct client *c, int status)
 
 static void hear_control(void)
 {
-	char text[MESSAGE_MAX];
+	char text[MESSAGE_MAX], why[1100];
 	int fds[NR_PASSED];
 	struct client *c;
 	unsigned int i;
@@ -418,12 +474,15 @@ static void hear_control(void)
 		c = next_in_order(true);
 		if (!c)
 			continue;
-		c->asked = c->passed_on = false;
-		close_passed(c);
 		if (!strncmp(text, "failed ", 7)) {
-			answer(c, "failed to copy the machine: %s", text + 7);
+			snprintf(why, sizeof(why), "the machine cannot be copied: %.1000s", text + 7);
+			refuse(c, why);
+			if (c->fd < 0)
+				*c = sup.clients[--sup.nr_clients];
 			continue;
 		}
+		c->asked = c->passed_on = false;
+		close_passed(c);
 		pid = atoi(text + 7);
 		sup.nr_machines++;
 		if (c->fd < 0) {
@@ -454,7 +513,7 @@ static void reap(void)
 		if (pid == sup.pid) {
 			hear_control();
 			how_ended(status, how, sizeof(how));
-			original_died(how);
+			original_died(sup.lost[0] ? sup.lost : how);
 			continue;
 		}
 		for (i = 0; i < sup.nr_clients; i++)
@@ -544,8 +603,11 @@ static void watch_original(void)
 	if (!busy || silent < 1000)
 		return;
 	emulator_state(sup.pid, &cpu);
-	if (cpu - sup.heard_cpu > LOST_CPU_MS || silent > LOST_MS)
-		kill(sup.pid, SIGKILL);
+	if (cpu - sup.heard_cpu > LOST_CPU_MS)
+		end_original("was ended: it has used %ld s of processor time, and the machine's time stood still",
+			     (cpu - sup.heard_cpu) / 1000);
+	else if (silent > LOST_MS)
+		end_original("was ended: it has stood still for %ld s", silent / 1000);
 }
 
 static void __attribute__((noreturn)) end(int status)
@@ -553,13 +615,18 @@ static void __attribute__((noreturn)) end(int status)
 	unsigned int i;
 
 	/* All of them die with this process, but it shall have seen it. */
-	if (sup.pid)
+	if (sup.pid) {
 		kill(sup.pid, SIGKILL);
-	for (i = 0; i < sup.nr_clients; i++)
-		if (sup.clients[i].pid)
-			kill(sup.clients[i].pid, SIGKILL);
-	while (wait(NULL) > 0)
-		;
+		waitpid(sup.pid, NULL, 0);
+	}
+	/* It may have made a copy of which nobody knows yet. */
+	hear_control();
+	for (i = 0; i < sup.nr_clients; i++) {
+		if (!sup.clients[i].pid)
+			continue;
+		kill(sup.clients[i].pid, SIGKILL);
+		waitpid(sup.clients[i].pid, NULL, 0);
+	}
 	unlink(path_in("socket"));
 	/* As much as everything else of a run, and boot_image makes them anew. */
 	unlink(path_in("kernel.img"));
@@ -572,8 +639,9 @@ static void supervise(int listener, int owner)
 	static struct pollfd fds[5 + MAX_CLIENTS];
 	struct signalfd_siginfo info;
 	unsigned int i, nr;
+	char why[200];
 	sigset_t set;
-	int signals;
+	int signals, rc;
 
 	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&set);
@@ -583,8 +651,11 @@ static void supervise(int listener, int owner)
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (boot())
-		original_died("could not be started");
+	rc = boot();
+	if (rc) {
+		snprintf(why, sizeof(why), "could not be started: %s", strerror(-rc));
+		original_died(why);
+	}
 
 	while (!sup.stop) {
 		pass_on();
