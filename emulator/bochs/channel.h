@@ -35,6 +35,8 @@
  * Messages on the control socket are lines of text.  From the emulator:
  *
  * - "time N": N emulated seconds have passed since power-on
+ * - "alive": emulated time has passed, and the emulator has used another second of
+ *   processor time for it
  * - "waiting ticks=T instructions=N,...": what it said is complete, T ticks since
  *   power-on, when each processor had executed N instructions
  * - "hang N": nothing came for N emulated seconds; where each processor is

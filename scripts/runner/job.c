@@ -22,7 +22,7 @@
  * for a "machine exec" that does not.
  */
 #define MACHINE_SLOWER	10		/* than what the tests' limits are made for */
-#define MACHINE_WALL	30		/* seconds of the host for one of the machine's */
+#define MACHINE_WALL	30		/* seconds of the host for one of a processor of it */
 #define MACHINE_MAX_S	(12 * 3600)
 
 static unsigned long long mix(unsigned long long x)
@@ -213,14 +213,15 @@ static int job_exec(struct job *j, int output, int verdict)
 {
 	const char *dir = run.files[j->c->file].dir, *file = run.cases.files[j->c->file];
 	char *argv[] = { NULL, "-r", j->c->address, NULL }, **command;
-	unsigned int limit = opt.timeout ?: j->c->seconds * opt.limits;
+	unsigned int limit = opt.timeout ?: j->c->seconds * opt.limits, wall;
 	int rc;
 
 	if (run.emulated) {
 		if (!opt.timeout)
 			limit *= MACHINE_SLOWER;
 		set_number("SEPT_TIMEOUT", limit);
-		limit = limit < MACHINE_MAX_S / MACHINE_WALL ? limit * MACHINE_WALL : MACHINE_MAX_S;
+		wall = MACHINE_WALL * opt.machine.cpus;
+		limit = limit < MACHINE_MAX_S / wall ? limit * wall : MACHINE_MAX_S;
 		command = emulated_command(&opt.machine, dir, file, j->c->address, j->n, j->seed,
 					   j->schedule_seed);
 		rc = keeper_start(&j->keeper, command, environ, output, verdict,
