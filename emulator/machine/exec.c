@@ -104,6 +104,22 @@ static void __attribute__((format(printf, 1, 2))) print(const char *fmt, ...)
 
 /* The request */
 
+/* A file without a name: what is worth keeping of it goes elsewhere as it comes. */
+static int nameless_file(const char *dir)
+{
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	char *path;
+
+	/* NFS and 9p cannot make one. */
+	if (fd >= 0 || asprintf(&path, "%s/.tmp.XXXXXX", dir) < 0)
+		return fd;
+	fd = mkostemp(path, O_CLOEXEC);
+	if (fd >= 0)
+		unlink(path);
+	free(path);
+	return fd;
+}
+
 static void get_machine(void)
 {
 	char text[MESSAGE_MAX] = "fork";
@@ -117,10 +133,9 @@ static void get_machine(void)
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stream) ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, control))
 		die(EXIT_MACHINE_FAILED, "socketpair: %s", strerror(errno));
-	/* Without names: what is worth keeping goes elsewhere as it comes. */
-	x.console = open(x.opt->dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	x.console = nameless_file(x.opt->dir);
 	x.log = x.opt->log ? open(x.opt->log, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644) :
-		open(x.opt->dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+		nameless_file(x.opt->dir);
 	if (x.console < 0 || x.log < 0)
 		die(EXIT_MACHINE_FAILED, "cannot make a file in %s: %s", x.opt->dir, strerror(errno));
 	fds[0] = stream[1];
@@ -247,26 +262,39 @@ static void send_command(void)
 
 /* What comes from the agent */
 
+/* One write, lest what comes from two machines mix. */
+static int append(int fd, const char *data, size_t len)
+{
+	ssize_t n = write(fd, data, len);
+
+	if (n < 0)
+		return -errno;
+	if ((size_t)n == len)
+		return 0;
+	/* Half a line would spoil the next one, too. */
+	return ftruncate(fd, lseek(fd, 0, SEEK_END) - n) ? -EIO : -ENOSPC;
+}
+
 static void save_file(const char *data, size_t len)
 {
-	const char *name = data + 8, *contents;
-	__u64 offset;
-	int fd;
+	const char *name = data + sizeof(__u64), *contents;
+	int fd, rc;
 
-	contents = len > 8 ? memchr(name, '\0', len - 8) : NULL;
+	contents = len > sizeof(__u64) ? memchr(name, '\0', len - sizeof(__u64)) : NULL;
 	if (!contents++ || !*name || strchr(name, '/') || *name == '.')
 		return;
-	memcpy(&offset, data, 8);
 	len -= contents - data;
 	/*
 	 * Files that grow by lines are shared with the cases before and beside this
-	 * one; whatever else a case leaves is its own.
+	 * one, hence where it stood in the machine's file does not matter; whatever else
+	 * a case leaves is its own.
 	 */
 	fd = openat(x.results, name, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-	if (fd < 0)
-		return;
-	write_all(fd, contents, len);
-	close(fd);
+	rc = fd < 0 ? -errno : append(fd, contents, len);
+	if (fd >= 0)
+		close(fd);
+	if (rc)
+		print("# machine: cannot write %s: %s\n", name, strerror(-rc));
 }
 
 static void take_frame(void)
@@ -400,7 +428,7 @@ static void watch_emulator(void)
 			 x.pid);
 	else if (cpu - x.alive_cpu > LOST_CPU_MS)
 		snprintf(x.lost, sizeof(x.lost),
-			 "the emulator has used %ld s of processor time without a second passing in the machine",
+			 "the emulator has used %ld s of processor time, and the machine's time stands still",
 			 (cpu - x.alive_cpu) / 1000);
 	else if (silent > LOST_MS)
 		snprintf(x.lost, sizeof(x.lost), "the emulator has stood still for %ld s (state %c)",
