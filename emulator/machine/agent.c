@@ -654,7 +654,8 @@ static void end_all(struct command *c)
 		kill(-1, SIGKILL);
 		nanosleep(&pause, NULL);
 	}
-	c->end.nr_stuck = nr_processes();
+	/* Who hangs in its exit may be no program any more. */
+	c->end.nr_stuck = nr_processes() ?: 1;
 }
 
 static void take_input(struct command *c)
