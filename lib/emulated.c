@@ -119,7 +119,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 		e->cpus = number(state, "cpus", arg, 1, 64);
 		break;
 	case OPT_MEMORY:
-		e->memory = number(state, "memory", arg, 64, 3072);
+		e->memory = number(state, "memory", arg, 64, 2048);
 		break;
 	case OPT_QUANTUM:
 		e->quantum = number(state, "quantum", arg, 1, 1000000);

@@ -25,8 +25,8 @@ static const struct {
 #define OPTION(name, field, min, max) \
 	{ name, min, max, offsetof(struct options, field), sizeof(options.field) }
 	OPTION("tsc_mhz", tsc_mhz, 100, 10000),
-	OPTION("mktme_keyids", mktme_keyids, 0, 16383),
-	OPTION("keyids", config.nr_keyids, 2, 16384),
+	OPTION("mktme_keyids", mktme_keyids, 0, TDX_MAX_KEYIDS - 3),
+	OPTION("keyids", config.nr_keyids, 2, TDX_MAX_KEYIDS - 1),
 	OPTION("max_vcpus", config.max_vcpus, 1, 0xffff),
 	OPTION("max_tdmrs", config.max_tdmrs, 1, TDX_MAX_TDMRS),
 	OPTION("max_reserved", config.max_reserved, 1, TDX_MAX_RESERVED),
@@ -98,6 +98,10 @@ static Bit32s parse_line(const char *context, int nr, char *params[])
 		if (wrong)
 			BX_PANIC(("%s: tdx: %s: %s", context, params[i], wrong));
 	}
+	/* Keyid 0 is neither. */
+	if (1 + options.mktme_keyids + options.config.nr_keyids > TDX_MAX_KEYIDS)
+		BX_PANIC(("%s: tdx: mktme_keyids and keyids: want %u at most", context,
+			  TDX_MAX_KEYIDS - 1));
 	return 0;
 }
 
