@@ -13,7 +13,7 @@ setup_file() {
 	kernel=$("$root/emulator/machine/kernel.sh")
 	tree=$("$root/scripts/linux.sh")
 	mkdir -p "$bin/tests"
-	for program in smap gpa_bits; do
+	for program in smap gpa_bits above_ept; do
 		gcc -static -O1 -Wall -Wextra -Werror -o "$bin/$program" "$root/tests/cpu/$program.c"
 	done
 	initramfs=$("$root/emulator/machine/initramfs.sh" --bin "$bin" --agent "$tools/agent" \
@@ -52,4 +52,10 @@ exec_in() {
 @test "KVM has five levels of EPT, hence guests of 52 bits (0037)" {
 	run -0 exec_in gpa_bits
 	[ "$output" = 52 ]
+}
+
+@test "four levels of EPT have no other names for what they map (0037)" {
+	run -0 exec_in above_ept
+	echo "$output"
+	[ "$output" != "the page without bit 48" ]
 }
