@@ -5,9 +5,9 @@
  * The content of such a page is the TD's.  Everybody else, which is the host and
  * its VMs, reads zeroes.  What they write replaces the TD's cache line: from then on
  * it is theirs, and the TD that touches it gets a machine check.  Pages of the module
- * cannot be written.  Pages are hidden from the CPU's fast path: as long as a page is
- * owned, the TLBs have no pointer to it but while a TD runs, and no TLB entry survives
- * the way into a TD or out of it.
+ * cannot be written.  What an owner leaves behind is not what it wrote.  Pages are hidden
+ * from the CPU's fast path: as long as a page is owned, the TLBs have no pointer to it but
+ * while a TD runs, and no TLB entry survives the way into a TD or out of it.
  */
 #include <sys/mman.h>
 
@@ -35,6 +35,7 @@ enum {
 };
 
 #define LINE		64
+#define CIPHERTEXT	0xa5	/* each byte of it */
 
 static Bit8u *owned;
 static Bit8u zeroes[4096];	/* what a fetch gets */
@@ -51,6 +52,12 @@ static Bit64u lines(Bit64u pa, Bit32u len)
 	const unsigned first = (pa & 0xfff) / LINE, last = ((pa & 0xfff) + len - 1) / LINE;
 
 	return (~0ull >> (63 - last)) & (~0ull << first);
+}
+
+/* In the owned page at @pa. */
+static Bit64u lines_of_others(Bit64u pa)
+{
+	return owned[pa >> 12] & OVERWRITTEN ? overwritten[pa >> 12] : 0;
 }
 
 Bit8u *host_page(Bit64u pa)
@@ -231,6 +238,17 @@ static void take(Bit64u pa, Bit64u size)
 }
 
 /*
+ * Without the key nobody reads what the owner left behind.  It would be no constant on
+ * hardware, but here each run is to be the same.
+ */
+static void scramble(Bit64u pa, Bit64u size)
+{
+	for (const Bit64u end = pa + size; pa < end; pa += LINE)
+		if (!(lines_of_others(pa) & lines(pa, LINE)))
+			memset(host_page(pa) + (pa & 0xfff), CIPHERTEXT, LINE);
+}
+
+/*
  * What a TD leaves behind at its end is written back with all of the caches, but for
  * the TDR, which is of the global keyid.
  */
@@ -248,6 +266,7 @@ static void release(const struct tdx_event *event)
 	const Bit8u stale = owned[first] & STALE;
 	const bool dirty = looker.access && leaves_dirty(event);
 
+	scramble(event->pa, event->size);
 	set_state(event->pa, event->size, stale | (dirty ? DIRTY : 0));
 	for (Bit64u page = first; dirty && page < end; page++)
 		dirty_keyid[page] = event->keyid;
@@ -355,12 +374,6 @@ static bool overwrite(Bit64u pa, Bit32u len)
 	if (fetched)
 		forget_everywhere(n << 12, 4096);
 	return true;
-}
-
-/* In the owned page at @pa. */
-static Bit64u lines_of_others(Bit64u pa)
-{
-	return owned[pa >> 12] & OVERWRITTEN ? overwritten[pa >> 12] : 0;
 }
 
 /* An owned page as others see it. */
