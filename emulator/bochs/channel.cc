@@ -125,6 +125,8 @@ static void flush_stream(void)
 	size_t done = 0;
 	ssize_t n;
 
+	/* Who hears of the end of a command has the trace of it. */
+	tdx_flush();
 	while (done < channel.out_len) {
 		n = send(channel.stream, channel.out + done, channel.out_len - done, MSG_NOSIGNAL);
 		if (n < 0 && errno == EINTR)
