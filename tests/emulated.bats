@@ -19,7 +19,8 @@ setup_file() {
 	cp "$runner" "$bin/runner"
 	stand_in >"$bin/tests/dies"
 	chmod +x "$bin/tests/dies"
-	cp "$root"/build/bin/tests/{migration,numa,td_sanitizer,transient} "$bin/tests"
+	cp --preserve=links \
+		"$root"/build/bin/tests/{migration,numa,td_memory,td_race_setup,td_sanitizer,transient} "$bin/tests"
 	spinner
 	initramfs=$("$root/emulator/machine/initramfs.sh" --bin "$bin" --agent "$tools/agent")
 	export initramfs dir=$BATS_FILE_TMPDIR/machine
@@ -162,6 +163,10 @@ ends() {
 	run exec_in --results "$BATS_TEST_TMPDIR/r" -- sh -c 'echo 3 >>$SEPT_RESULTS/g; echo c >/proc/sysrq-trigger'
 	[ "$status" -eq 124 ]
 	[ "$(<"$BATS_TEST_TMPDIR/r/g")" = 3 ]
+	# What cannot be kept is told.
+	mkdir "$BATS_TEST_TMPDIR/r/d"
+	run exec_in --results "$BATS_TEST_TMPDIR/r" -- sh -c 'echo 4 >$SEPT_RESULTS/d'
+	[[ $status -eq 0 && $output == *"# machine: cannot write d: Is a directory"* ]]
 }
 
 @test "each command has a machine as it was after the boot" {
@@ -273,6 +278,33 @@ story() {
 	[ "$(story --option schedule_seed=5)" = "$random" ]
 	[ "$(story --option schedule_seed=6)" != "$random" ]
 	[ "$(story --option schedule_seed=0 --option seed=7)" != "$first" ]
+}
+
+# calls CASE [OPTION...]: the instructions that it took, and the digest of its SEAMCALLs.
+calls() {
+	local address=$1 trace=$BATS_TEST_TMPDIR/trace
+
+	shift
+	exec_in --progress --option trace="$trace" "$@" -- "/tests/${address%%.*}" -r "$address" 2>&1
+	"$root/build/bin/seamcalls" --summary "$trace" | grep MNG.CREATE
+	"$root/build/bin/seamcalls" --digest "$trace"
+}
+
+@test "the same seeds give the same SEAMCALLs of a TD, and of a race" {
+	local td=td_memory.tdx.that_is_accepted_is_there_and_zeroed
+	local race=td_race_setup.tdx.initialises_a_vcpu_once
+
+	export SEPT_ROUNDS=2
+	first=$(calls "$td")
+	echo "$first"
+	[[ $first == *"ok 1 "*instructions=*MNG.CREATE* ]]
+	[ "$(calls "$td")" = "$first" ]
+	random=$(calls "$race" --option schedule_seed=5)
+	echo "$random"
+	[[ $random == *"ok 1 "*instructions=*MNG.CREATE* ]]
+	[ "$(calls "$race" --option schedule_seed=5)" = "$random" ]
+	other=$(calls "$race" --option schedule_seed=6)
+	[ "${other##*$'\n'}" != "${random##*$'\n'}" ]
 }
 
 @test "a second boot is the same as the first" {

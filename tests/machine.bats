@@ -375,6 +375,7 @@ make_machine() {
 }
 
 # start_machine [OPTION...]
+# shellcheck disable=SC2120 # run passes them
 start_machine() {
 	"$machine/machine" start --dir "$machine/m" --bochs "$machine/bochs" --owner "$BATS_ROOT_PID" \
 		--kernel "$machine/vmlinux" --initramfs "$machine/initramfs" "$@"
