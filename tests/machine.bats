@@ -403,6 +403,17 @@ start_machine() {
 	[[ $status -eq 3 && $output == *"did not boot: the emulator could not be started: Too many open files"* ]]
 }
 
+@test "a machine for gdb has one processor, and no turns" {
+	make_machine
+	run start_machine --gdb 12345
+	[[ $status -eq 2 && $output == *"--gdb wants --cpus 1"* ]]
+	run start_machine --cpus 1 --gdb 12345
+	grep -q '^cpu: .*count=1:1:1, .*msrs="[^"]*"$' "$machine/m/bochsrc"
+	grep -q '^gdbstub: enabled=1, port=12345,' "$machine/m/bochsrc"
+	run start_machine
+	grep -q '^cpu: .*, quantum=16$' "$machine/m/bochsrc"
+}
+
 @test "who is killed while a copy is made is in nobody's way after the next boot" {
 	make_machine
 	# It says that it is up; then the first makes no copy, and the second refuses to.

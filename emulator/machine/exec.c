@@ -53,7 +53,7 @@ static struct {
 	char death[600];		/* the first line that tells of one, and what it tells */
 	struct timespec death_at;
 
-	bool exited, ended, rest_read;
+	bool exited, ended, rest_read, debugged;
 	struct frame_exit exit;
 	int status;			/* of the emulator */
 	unsigned long long seconds;	/* of the machine's time */
@@ -158,6 +158,7 @@ static void get_machine(void)
 	if (sscanf(text, "machine %d", &x.pid) != 1)
 		snprintf(x.failure, sizeof(x.failure), "%s",
 			 !strncmp(text, "failed ", 7) ? text + 7 : text);
+	x.debugged = strstr(text, " debugged");
 }
 
 static void send_frame(__u32 type, const void *data, size_t len)
@@ -419,7 +420,7 @@ static void watch_emulator(void)
 	long cpu, silent = ms_since(&x.alive);
 	char state;
 
-	if (silent < STOPPED_MS || x.ended)
+	if (silent < STOPPED_MS || x.ended || x.debugged)
 		return;
 	state = emulator_state(x.pid, &cpu);
 	/* 't' would be a tracer's, which lets it go again: a debugger, or LeakSanitizer. */

@@ -37,6 +37,8 @@ static const char usage[] =
 "  --hang N                   a machine silent for N seconds of its own time hangs\n"
 "                             (15; 0: never)\n"
 "  --owner PID                end when this process does\n"
+"  --gdb PORT                 wait there for gdb; with --cpus 1, and the emulator that\n"
+"                             emulator/bochs/build.sh --gdb makes\n"
 "exec and shell:\n"
 "  --option KEY=VALUE         of the emulator: seed, schedule_seed, quantum,\n"
 "                             sanitizer, trace; may be repeated\n"
@@ -52,7 +54,7 @@ static const char usage[] =
 
 enum {
 	OPT_DIR = 256, OPT_BOCHS, OPT_KERNEL, OPT_INITRAMFS, OPT_CPUS,
-	OPT_MEMORY, OPT_QUANTUM, OPT_KERNEL_ARGS, OPT_TDX, OPT_HANG, OPT_OWNER,
+	OPT_MEMORY, OPT_QUANTUM, OPT_KERNEL_ARGS, OPT_TDX, OPT_HANG, OPT_OWNER, OPT_GDB,
 	OPT_OPTION, OPT_ENV, OPT_TIMEOUT, OPT_CONSOLE, OPT_LOG, OPT_RESULTS, OPT_PROGRESS,
 	OPT_HELP,
 };
@@ -69,6 +71,7 @@ static const struct option options[] = {
 	{ "tdx", required_argument, NULL, OPT_TDX },
 	{ "hang", required_argument, NULL, OPT_HANG },
 	{ "owner", required_argument, NULL, OPT_OWNER },
+	{ "gdb", required_argument, NULL, OPT_GDB },
 	{ "option", required_argument, NULL, OPT_OPTION },
 	{ "env", required_argument, NULL, OPT_ENV },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
@@ -202,6 +205,9 @@ int main(int argc, char **argv)
 		case OPT_OWNER:
 			start.owner = number("owner", optarg, 1, INT_MAX);
 			break;
+		case OPT_GDB:
+			start.gdb = number("gdb", optarg, 1, 65535);
+			break;
 		case OPT_OPTION:
 		case OPT_ENV:
 			if (!strchr(optarg, '='))
@@ -243,6 +249,8 @@ int main(int argc, char **argv)
 	if (!strcmp(command, "start")) {
 		if (!start.bochs || !start.kernel || !start.initramfs)
 			die(EXIT_USAGE, "start needs --bochs, --kernel and --initramfs");
+		if (start.gdb && start.cpus != 1)
+			die(EXIT_USAGE, "--gdb wants --cpus 1: Bochs' stub knows one processor");
 		start.rom = beside("rom.bin");
 		start.boot_image = beside("boot_image");
 		start.msrs = beside("msrs.def");

@@ -26,6 +26,7 @@ struct start_options {
 	const char *dir, *bochs, *kernel, *initramfs, *kernel_args, *tdx;
 	const char *rom, *boot_image, *msrs;
 	unsigned int cpus, memory, quantum, hang;
+	unsigned int gdb;		/* port of Bochs' stub; 0: none */
 	int owner;
 };
 

@@ -157,9 +157,14 @@ static int write_bochsrc(void)
 	rc = add_images(to);
 	fprintf(to, "romimage: file=%s, options=none\n"
 		"vgaromimage: file=%s\n", o->rom, o->rom);
-	fprintf(to, "cpu: model=sapphire_rapids, count=1:%u:1, ips=%u, quantum=%u, "
-		"reset_on_triple_fault=0, add_features=\"tdx\", msrs=\"%s\"\n",
-		o->cpus, IPS, o->quantum, o->msrs);
+	fprintf(to, "cpu: model=sapphire_rapids, count=1:%u:1, ips=%u, "
+		"reset_on_triple_fault=0, add_features=\"tdx\", msrs=\"%s\"", o->cpus, IPS, o->msrs);
+	/* Who has a stub has no turns. */
+	if (o->gdb)
+		fprintf(to, "\ngdbstub: enabled=1, port=%u, text_base=0, data_base=0, bss_base=0\n",
+			o->gdb);
+	else
+		fprintf(to, ", quantum=%u\n", o->quantum);
 	fprintf(to, "tdx: channel=%d, control=%d, console=%d, hang=%u, seed=1%s\n",
 		FD_STREAM, FD_CONTROL, FD_CONSOLE, o->hang, o->tdx);
 	/* Nothing here may depend on the host's time. */
@@ -491,7 +496,7 @@ static void hear_control(void)
 			continue;
 		}
 		c->pid = pid;
-		answer(c, "machine %d", pid);
+		answer(c, "machine %d%s", pid, sup.opt->gdb ? " debugged" : "");
 		for (i = 0; i < sup.nr_unclaimed; i++) {
 			if (sup.unclaimed[i].pid != pid)
 				continue;
@@ -593,14 +598,13 @@ static long ms_since(const struct timespec *start)
 	return (now.tv_sec - start->tv_sec) * 1000 + (now.tv_nsec - start->tv_nsec) / 1000000;
 }
 
-/* While something is expected of the original, it must not stand still. */
+/* While something is expected of the original, it must not stand still; but for gdb it may. */
 static void watch_original(void)
 {
 	bool busy = sup.state == BOOTING || next_in_order(true);
-
 	long cpu, silent = ms_since(&sup.heard);
 
-	if (!busy || silent < 1000)
+	if (!busy || sup.opt->gdb || silent < 1000)
 		return;
 	emulator_state(sup.pid, &cpu);
 	if (cpu - sup.heard_cpu > LOST_CPU_MS)

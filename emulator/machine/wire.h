@@ -14,8 +14,9 @@
  * hears is in emulator/bochs/channel.h.  A client says one of
  *
  * - "fork key=value ...", with four descriptors: a machine of its own.  The
- *   answers are "machine PID", and "ended STATUS" (as from waitpid(2)) when it
- *   has ended; it ends when the client's connection does.
+ *   answers are "machine PID" (and " debugged", if gdb may stop it), and "ended
+ *   STATUS" (as from waitpid(2)) when it has ended; it ends when the client's
+ *   connection does.
  * - "status": the answer is a line of "key=value ..."
  * - "stop": everything ends, then the connection
  *
