@@ -3,7 +3,8 @@
 """Which test is about which claim, and what became of it.
 
   claims.py table [RUN...]   print docs/claims.md, with the verdicts of these runs, of
-                             which later ones go before earlier ones
+                             which later ones go before earlier ones; of a case that one
+                             of them had more than once, the worst
   claims.py short [RUN...]   print how many claims stand how, for the README
   claims.py check            hold the tags of the tests against configs/claims.json,
                              and docs/claims.md against both
@@ -16,6 +17,7 @@ read.
 """
 
 import argparse
+import functools
 import json
 import os
 import re
@@ -27,7 +29,7 @@ from glob import glob
 from report import Run, Unreadable, note
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
-VERDICTS = ("FAIL", "ERROR", "KNOWN", "PASS", "SKIP")
+VERDICTS = ("FAIL", "ERROR", "KNOWN", "PASS", "SKIP")      # the worst first
 NAMED = 3       # tests of one file that the table names; if there are more, it counts
 SECTIONS = (
     ("C", "What must hold",
@@ -114,6 +116,10 @@ def column(run):
     """Platform and kernel, with what it was built with."""
     machine = run.head["options"].get("machine", {})
     kernel = "Linux " + run.head["kernel"]
+    # What is built against KSRC= is the machine's kernel, too; its release says little.
+    own = re.match(r"source = (/.*)", str(run.head["linux"]))
+    if machine and own and "kernel_source" not in machine:
+        kernel += " of " + own[1]
     for patch in machine.get("kernel_patches", []):
         kernel += " + " + os.path.basename(str(patch)).removesuffix(".patch")
     for config in machine.get("kernel_configs", []):
@@ -121,8 +127,29 @@ def column(run):
     return f'{run.head["platform"]}, {kernel}'
 
 
+@functools.cache
+def words_of(file):
+    """Every word in the source of a test; none if there is no such test."""
+    try:
+        with open(os.path.join(ROOT, "tdx_sept_tests", file + ".c"), encoding="utf-8") as source:
+            return set(re.findall(r"\w+", source.read()))
+    except FileNotFoundError:
+        return set()
+
+
+def worst(run):
+    """Of each case that the tests still have, the worst that became of it in a run; an
+    ERROR if it was in flight when that ended."""
+    found = {}
+    for case in run.cases:
+        # Macros make cases and variants, but each case is named in its file.
+        if case.address.rpartition(".")[2] in words_of(case.address.partition(".")[0]):
+            found.setdefault(case.address, []).append(case.verdict)
+    return {address: min(verdicts, key=VERDICTS.index) for address, verdicts in found.items()}
+
+
 def read_runs(folders):
-    """By column: the last verdict of each case."""
+    """By column: what became of each case in the last run that had it."""
     columns = {}
     for folder in folders:
         run = Run(folder)
@@ -132,8 +159,7 @@ def read_runs(folders):
         elif any("tests/mutants/" in str(patch) for patch in patches):
             note(f"{folder}: passed over, as its kernel is a mutant")
         else:
-            columns.setdefault(column(run), {}).update(
-                {case.address: case.verdict for case in run.cases if case.ended})
+            columns.setdefault(column(run), {}).update(worst(run))
     return dict(sorted(columns.items()))
 
 

@@ -2,7 +2,7 @@
 # shellcheck disable=SC2016 # backquotes are Markdown's
 #
 # scripts/claims.py: tags that hang in the air and claims that nobody tests are told,
-# and the table has the last verdict of each case.
+# and the table has of each case what became of it in the last run that had it.
 
 bats_require_minimum_version 1.5.0
 
@@ -44,7 +44,7 @@ setup() {
 		TEST_F(go, away)
 		{
 		}
-
+		TEST_F(go, near)
 		/* Claims: C2 */
 		CASE(far_away, fly)
 		/* Claims: C2 */
@@ -60,17 +60,19 @@ fails() {
 	[[ $output == *"$1"* && ${#lines[@]} == 1 ]]
 }
 
-# a_run NAME KERNEL FIELDS CASE:VERDICT...: results as far as they matter here.
+# a_run NAME KERNEL FIELDS CASE:VERDICT...: results as far as they matter here; a case
+# that is LOST has no end.
 a_run() {
 	local folder=$dir/results/$1 kernel=$2 fields=$3 n=0 of
 
 	mkdir -p "$folder"
-	printf '{"platform": "emulated", "kernel": "%s", "faked": %s, "options": {"machine": {%s}}}' \
-		"$kernel" "${FAKED-false}" "$fields" >"$folder/run.json"
+	printf '{"platform": "emulated", "kernel": "%s", "faked": %s, "linux": "source = %s\\nsha256 = 0", "options": {"machine": {%s}}}' \
+		"$kernel" "${FAKED-false}" "${SOURCE-linux-source-7.3 7.3.4-1}" "$fields" >"$folder/run.json"
 	shift 3
 	for of; do
 		printf '{"event": "start", "n": %d, "case": "%s", "repeat": 1, "seed": "0x1"}\n' $((++n)) "${of%:*}"
-		printf '{"event": "end", "n": %d, "verdict": "%s", "reason": "", "wall_ms": 1}\n' "$n" "${of#*:}"
+		[[ $of == *:LOST ]] ||
+			printf '{"event": "end", "n": %d, "verdict": "%s", "reason": "", "wall_ms": 1}\n' "$n" "${of#*:}"
 	done >"$folder/cases.jsonl"
 }
 
@@ -142,8 +144,33 @@ a_run() {
 	[[ $output == *"cannot read"* ]]
 }
 
+@test "verdicts: of a case that a run had again and again, or did not see the end of, the worst" {
+	a_run 1 7.3.4 '' stay.tdx.here:PASS stay.tdx.here:FAIL stay.tdx.here:PASS go.tdx.away:PASS
+	run --separate-stderr "$claims" table "$dir/results/1"
+	[[ $output == *'`stay` | 1 **FAIL**, 1 PASS |'* ]]
+	a_run 2 7.3.4 '' stay.tdx.here:PASS stay.tdx.here:LOST
+	run --separate-stderr "$claims" table "$dir"/results/*
+	[[ $output == *'`stay` | 1 **ERROR**, 1 PASS |'* ]]
+}
+
+@test "verdicts: of cases that are no more there is none" {
+	a_run 1 7.3.4 '' stay.tdx.was:FAIL stay.tdx.here:PASS
+	run --separate-stderr "$claims" table "$dir/results/1"
+	[[ $output == *'`stay` | 1 PASS |'* ]]
+}
+
+@test "verdicts: a kernel of one's own is not the pinned one of the same release" {
+	a_run 1 7.3.4 '' stay.tdx.here:FAIL
+	SOURCE=/src/linux a_run 2 7.3.4 '"cpus": 2' stay.tdx.here:PASS
+	SOURCE=/src/linux a_run 3 7.3.4 '"kernel_source": "/pins"' go.tdx.away:PASS
+	run --separate-stderr "$claims" table "$dir"/results/*
+	echo "$output"
+	[[ $output == *'| emulated, Linux 7.3.4 | emulated, Linux 7.3.4 of /src/linux |'* ]]
+	[[ $output == *'`stay` | 1 **FAIL**, 1 PASS | 1 PASS |'* ]]
+}
+
 @test "in short: how many claims are green, known, red or not run" {
-	a_run 1 7.3.4 '' stay.tdx.here:FAIL stay.tdx.there:KNOWN
+	a_run 1 7.3.4 '' stay.tdx.here:FAIL stay.sw_protected.here:KNOWN
 	run "$claims" short "$dir"/results/*
 	echo "$output"
 	[[ $output == '| on emulated, Linux 7.3.4 | all | green |'* ]]
