@@ -29,13 +29,11 @@ import sys
 import time
 import zlib
 
+import report
+from report import Unreadable
+
 CONTROL = "none"  # the kernel without any patch
 MODES = ("off", "warn")
-
-
-class Unreadable(Exception):
-    """str() is the sentence to print."""
-
 
 class Patch:
     """The header of a patch; tests/mutants/README.md tells what it has."""
@@ -67,19 +65,32 @@ class Patch:
 
 
 def read_lines(path):
-    """The objects of a JSON Lines file, but for a line that is cut short."""
+    """The objects of a JSON Lines file; what is none is passed over with a note."""
+    lines = []
     try:
-        with open(path, encoding="utf-8") as source:
-            return [json.loads(line) for line in source if line.endswith("\n")]
+        for number, line, error in report.read_lines(path):
+            if error:
+                report.note(f"{path}:{number}: passed over: {error}")
+            else:
+                lines.append(line)
     except FileNotFoundError:
-        return []
-    except (OSError, ValueError) as error:
-        raise Unreadable(f"cannot read {path}: {error}") from error
+        pass
+    return lines
 
 
-def latest(path):
+def write_line(path, line):
+    """Add @line, also behind one that was cut short, as by a full disk."""
+    with open(path, "ab+") as out:
+        if out.tell():
+            out.seek(-1, os.SEEK_END)
+            if out.read(1) != b"\n":
+                out.write(b"\n")
+        out.write(json.dumps(line).encode() + b"\n")
+
+
+def latest(lines):
     """The last line of each (mutant, mode)."""
-    return {(line["mutant"], line["sanitizer"]): line for line in read_lines(path)}
+    return {(line["mutant"], line["sanitizer"]): line for line in lines}
 
 
 def when(text):
@@ -112,10 +123,10 @@ def verdict_of(text, address, folder):
     for line in text.decode(errors="replace").splitlines():
         said = json.loads(line)
         verdict, reason = said.get("verdict") or said["machine"], said["reason"]
-        for report in said.get("reports", []):
+        for seen in said.get("reports", []):
             with open(os.path.join(folder, "findings.jsonl"), "a", encoding="utf-8") as out:
-                out.write(json.dumps({"case": address, "invariant": report["rule"],
-                                      "text": report["text"], "where": "sanitizer"}) + "\n")
+                out.write(json.dumps({"case": address, "invariant": seen["rule"],
+                                      "text": seen["text"], "where": "sanitizer"}) + "\n")
     return verdict, reason
 
 
@@ -190,16 +201,15 @@ def invariant_of(case, findings):
 def judge(folder, named, green):
     """What a run says of its kernel, as fields of a line.  A case counts only if it is
     one of @green, those that the kernel without a mutant passes; None for that one."""
-    head = json.load(open(os.path.join(folder, "run.json"), encoding="utf-8"))
+    head = report.load(os.path.join(folder, "run.json"))
     ended = read_lines(os.path.join(folder, "cases.jsonl"))
-    cases = [line for line in ended if line["verdict"] != "SKIP"]
+    ran = [line for line in ended if line["verdict"] != "SKIP"]
+    cases = [line for line in ran if green is None or line["case"] in green]
     started = when(head["started"])
     reports = {}
     red, own, broken = [], [], []
     for case in cases:
         case["findings"] = findings_of(folder, case["case"])
-        if green is not None and case["case"] not in green:
-            continue
         for line in case["findings"]:
             if line["where"] == "sanitizer":
                 reports.setdefault(line["invariant"], case)
@@ -217,7 +227,11 @@ def judge(folder, named, green):
         fields["green"] = [c["case"] for c in cases if c["verdict"] in ("PASS", "KNOWN")]
     # What the patch names is a better witness than what happens to come first.
     own.sort(key=lambda case: (not matches(case["case"], named), case["n"]))
-    if not own and broken:
+    if not ran:
+        fields.update(verdict="error", reason="no case was run")
+    elif not cases:
+        fields.update(verdict="error", reason="none of its cases is green without it")
+    elif not own and broken:
         fields.update(verdict="error", reason=f'{broken[0]["case"]}: {broken[0]["reason"]}')
     elif not own and fields["not_run"]:
         fields.update(verdict="error", reason=f'time ran out for {fields["not_run"]} cases')
@@ -244,6 +258,14 @@ def last_line(path):
     return lines[-1] if lines else "it does not say why"
 
 
+def not_booted(said):
+    """Fields of a line.  The host may have kept the machine from booting, as a full disk
+    does; that it was the kernel is told by its console."""
+    if "its console says: " in said:
+        return {"verdict": "caught", "case": "", "invariant": "boot", "reason": said}
+    return {"verdict": "error", "reason": said}
+
+
 def record(args):
     patch = Patch(args.patch) if args.patch else None
     line = {"mutant": patch.name if patch else CONTROL, "sanitizer": args.sanitizer,
@@ -253,20 +275,16 @@ def record(args):
     if args.control:
         green = judge(args.control, [], None)["green"]
     elif patch:
-        green = latest(args.file).get((CONTROL, args.sanitizer), {}).get("green")
+        green = latest(read_lines(args.file)).get((CONTROL, args.sanitizer), {}).get("green")
         if green is None:
             raise Unreadable(f"{args.file} does not tell which cases are green without a mutant")
     if args.not_built:
         line.update(verdict="error", reason=last_line(args.not_built))
     elif args.not_booted:
-        line.update(verdict="caught", case="", invariant="boot",
-                    reason=last_line(args.not_booted))
+        line.update(not_booted(last_line(args.not_booted)))
     else:
         line.update(judge(args.run, patch.tests if patch else [], green))
-        if not line["cases"]:
-            line.update(verdict="error", reason="no case was run")
-    with open(args.file, "a", encoding="utf-8") as out:
-        out.write(json.dumps(line) + "\n")
+    write_line(args.file, line)
     print(in_short(line))
 
 
@@ -357,7 +375,7 @@ def scores(lines, patches):
 
 def short(args):
     """The same in a few lines, for the README."""
-    lines = latest(args.file)
+    lines = latest(read_lines(args.file))
     patches = [Patch(path) for path in args.patch]
     print(scores(lines, patches))
     left = [patch.name for patch in patches if lines.get((patch.name, "off"), {}).get("verdict") == "survived"]
@@ -367,13 +385,14 @@ def short(args):
 
 
 def table(args):
-    lines = latest(args.file)
+    all_lines = read_lines(args.file)
+    lines = latest(all_lines)
     patches = [Patch(path) for path in args.patch]
     ran = [line for line in lines.values() if "linux" in line]
     if not ran:
         raise Unreadable(f"{args.file} has nothing to show; run make mutants first")
     # Each run of some of the mutants has a control of its own.
-    controls = [line for line in read_lines(args.file) if line["mutant"] == CONTROL]
+    controls = [line for line in all_lines if line["mutant"] == CONTROL]
     never = sorted({case for line in controls for case in line.get("red", [])})
     commits = list(dict.fromkeys(line["commit"] for line in ran))
     print(f"""# Mutant kernels
@@ -399,7 +418,7 @@ Seconds are of this host, from the first case on. Commit {", ".join(commits)}, {
 
 
 def verdict(args):
-    found = list(complaints(latest(args.file), [Patch(path) for path in args.patch]))
+    found = list(complaints(latest(read_lines(args.file)), [Patch(path) for path in args.patch]))
     for text in found:
         print(text)
     return 1 if found else 0
@@ -454,7 +473,7 @@ def main():
             print(getattr(Patch(args.patch), args.command))
         elif args.command == "find":
             return 0 if any(line["key"] == args.key and line["verdict"] != "error"
-                            for line in latest(args.file).values()) else 1
+                            for line in latest(read_lines(args.file)).values()) else 1
         elif args.command == "run":
             run(args)
         elif args.command == "record":
@@ -465,7 +484,7 @@ def main():
             short(args)
         else:
             return verdict(args)
-    except Unreadable as error:
+    except (Unreadable, OSError) as error:
         print(f"mutants.py: {error}", file=sys.stderr)
         return 3
     return 0

@@ -53,7 +53,7 @@ fake() {
 	local name
 
 	mkdir -p "$clone"/{scripts,tests/mutants,configs/kernel,built/bin/tests,sources/virt/kvm}
-	cp "$root"/scripts/{step.sh,mutants.py,mutants_together.py} "$clone/scripts"
+	cp "$root"/scripts/{step.sh,mutants.py,mutants_together.py,report.py} "$clone/scripts"
 	cp "$root/tests/mutants.sh" "$clone/tests"
 	touch "$clone/configs/linux-source" "$clone/configs/kernel/base.config" "$clone/built/bin/tests/a"
 	cat >"$clone/sources/virt/kvm/kvm_main.c" <<-'END'
@@ -110,7 +110,10 @@ fake() {
 		done
 		case $verb in
 		start)
-			! grep -qs 'What: lone-boot' "$kernel/patch" || { echo 'machine: it panicked' >&2; exit 2; }
+			said='machine: the machine did not boot: the emulator ended with status 0'
+			! grep -qs 'What: lone-dies' "$kernel/patch" ||
+				{ echo "$said; its console says: Kernel panic - not syncing: x; see $dir" >&2; exit 3; }
+			! grep -qs 'What: lone-killed' "$kernel/patch" || { echo "$said; see $dir" >&2; exit 3; }
 			echo "$kernel" >"$dir/kernel"
 			exit ;;
 		stop)	exit ;;
@@ -194,8 +197,9 @@ Survives: nothing else can see it.'
 @test "what is not built or does not boot is told, and the others are run" {
 	fake
 	mutant a_bad lone-unbuildable
-	mutant b_boot lone-boot
+	mutant b_boot lone-dies
 	mutant c_red lone-red
+	mutant d_boot lone-killed
 	run "$clone/tests/mutants.sh"
 	echo "$output"
 	[ "$status" -eq 1 ]
@@ -203,6 +207,8 @@ Survives: nothing else can see it.'
 	[[ $(outcome a_bad off) == error* ]]
 	[[ $(outcome b_boot off) == "caught  boot"* ]]
 	[[ $(outcome c_red off) == caught* ]]
+	# The emulator's end alone says nothing of the kernel.
+	[[ $(outcome d_boot off) == error* && $output == *"d_boot: machine: the machine did not boot"* ]]
 }
 
 @test "who survives without a word fails, and so does who is caught against his word" {
@@ -225,7 +231,29 @@ Survives: nothing else can see it.'
 	run "$clone/tests/mutants.sh"
 	echo "$output"
 	[[ $status -eq 1 && $output == *"without a mutant, sanitizer off: a.c:1: so"* ]]
-	[ "$(outcome quiet off)" = "survived None None 0/2" ]
+	[ "$(outcome quiet off)" = "survived None None 0/1" ]
+	# One that has no other case has not been looked at.
+	sed -i 's/^Test: .*/Test: a.tdx.first/' "$clone/tests/mutants/quiet.patch"
+	run "$clone/tests/mutants.sh"
+	[[ $status -eq 1 && $output == *"quiet: none of its cases is green without it"* ]]
+	[[ $(outcome quiet off) == error* ]]
+}
+
+@test "a line that was cut short costs that one, and no other" {
+	fake
+	mutant one red
+	"$clone/tests/mutants.sh"
+	printf '{"mutant": "one", "sani' >>"$told"
+	mutant two red
+	run --separate-stderr "$clone/tests/mutants.sh"
+	# shellcheck disable=SC2154 # bats sets it
+	[[ $status -eq 0 && $stderr == *"$told:5: passed over"* ]]
+	[ "$(grep -c '^{"mutant": "two"' "$told")" -eq 2 ]
+	grep -q '"verdict": "caught"' < <(tail -n 1 "$told")
+	# A disk that is full is told in a sentence.
+	run "$clone/scripts/mutants.py" record /dev/full --key x --sanitizer off --patch "$clone/tests/mutants/one.patch" \
+		--control "$clone/results/mutants/none-off" --run "$clone/results/mutants/one-off"
+	[[ $status -eq 3 && $output == "mutants.py: "*"No space left"* ]]
 }
 
 @test "a case that is an ERROR catches none either, and is no survival" {
@@ -292,6 +320,8 @@ Survives: nothing else can see it.'
 @test "wrong arguments" {
 	fake
 	mutant one red
+	KSRC=/src/linux run "$clone/tests/mutants.sh"
+	[[ $status -eq 2 && $output == *"KSRC=/src/linux"* && ! -e $clone/calls ]]
 	run "$clone/tests/mutants.sh" 'three*'
 	[[ $status -eq 2 && $output == *"no mutant is named three*"* ]]
 	run "$clone/tests/mutants.sh" --sanitizer loud

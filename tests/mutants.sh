@@ -282,6 +282,7 @@ main() {
 	local -A number=()
 
 	parse "$@"
+	[[ -z ${KSRC-} ]] || die 2 "KSRC=$KSRC: mutants are of the pinned kernel; unset it"
 	choose
 	lines=$results/mutants.jsonl
 	mkdir -p "$results"
