@@ -403,11 +403,6 @@ choose_platforms() {
 	esac
 }
 
-our_commit() {
-	# The clone may belong to somebody else than root.
-	git -c safe.directory="$root" -C "$root" describe --always --dirty 2>/dev/null || echo unknown
-}
-
 # prepare: sets tree and bin.
 prepare() {
 	local -a options=()
@@ -416,11 +411,8 @@ prepare() {
 	(( ! flag[no-install] )) || options+=(--no-install)
 	step_call "$root/scripts/linux.sh" --check || exit
 	step_call "$root/scripts/deps.sh" "${options[@]}" || exit
-	step_call "$root/scripts/linux.sh" || exit
-	tree=$REPLY
-	step_call "$root/scripts/build.sh" "$tree" || exit
-	bin=$REPLY
-	cache_use "${bin%/bin}"
+	part tree "$root/scripts/linux.sh"
+	part bin "$root/scripts/build.sh" "$tree"
 }
 
 # Sets machine: the runner's options for the emulated machine.
@@ -428,21 +420,13 @@ prepare_machine() {
 	local tools bochs vmlinux initramfs
 	local -a contents
 
-	step_call "$root/emulator/bochs/build.sh" || exit
-	bochs=$REPLY
-	cache_use "$bochs"
-	step_call "$root/emulator/machine/tools.sh" || exit
-	tools=$REPLY
-	cache_use "$tools"
-	step_call "$root/emulator/machine/kernel.sh" "${kernel[@]/#--kernel-/--}" || exit
-	vmlinux=$REPLY
-	cache_use "$vmlinux"
+	part bochs "$root/emulator/bochs/build.sh"
+	part tools "$root/emulator/machine/tools.sh"
+	part vmlinux "$root/emulator/machine/kernel.sh" "${kernel[@]/#--kernel-/--}"
 	contents=(--bin "$bin" --agent "$tools/agent")
 	# Who looks around by hand finds more to try.
 	[[ $command != shell ]] || contents+=(--selftests "$tree" --stress)
-	step_call "$root/emulator/machine/initramfs.sh" "${contents[@]}" || exit
-	initramfs=$REPLY
-	cache_use "${initramfs%/*}"
+	part initramfs "$root/emulator/machine/initramfs.sh" "${contents[@]}"
 	machine=(
 		--machine "$tools" --bochs "$bochs/bochs" --kernel "$vmlinux/vmlinux.boot"
 		--symbols "$vmlinux/vmlinux" --initramfs "$initramfs"

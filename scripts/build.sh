@@ -32,10 +32,6 @@ run_make() {
 		make --no-print-directory -j "$(nproc)" "LINUX=$tree" "O=$objects" "$@"
 }
 
-first_error() {
-	grep -m 1 -E 'error:|undefined reference|\*\*\* ' "$step_log" || :	# or nothing to tell
-}
-
 # make(1) goes by times, the cache by content.  A source that changed without being newer
 # than what was made of it (rsync -a; another clone with the same objects) has
 # everything made again.
@@ -49,16 +45,14 @@ forget_stale() {
 }
 
 build() {
-	local tmp=$1 why
+	local tmp=$1
 	local -a programs
 
 	# A clone that belongs to somebody else is as good as one's own.
 	{ mkdir -p build && [[ -w build ]]; } 2>/dev/null || objects=$cache_dir/build/objects
 	forget_stale
-	step_run "build (${#sources[@]} sources)" run_make all || {
-		why=$(first_error)
-		die 3 "the build failed${why:+: $why}$(step_why "$objects"); see $step_log"
-	}
+	step_run "build (${#sources[@]} sources)" run_make all ||
+		die 3 "the build failed$(step_error)$(step_why "$objects"); see $step_log"
 	if [[ $(sha256sum -- "${sources[@]}") != "$sums" ]]; then
 		rm -f -- "$objects/inputs"
 		die 3 "the sources changed while they were built; try again"

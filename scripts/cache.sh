@@ -99,6 +99,15 @@ cache_use() {
 	touch -c -- "$1" 2>/dev/null || :	# a read-only cache has no order to keep
 }
 
+# part NAME SCRIPT ARGUMENT...: NAME is what SCRIPT, one of ours, makes and prints; held,
+# as by cache_use(), if it is in the cache.  Ends as SCRIPT does if that fails.
+part() {
+	cache_find
+	step_call "${@:2}" || exit
+	printf -v "$1" '%s' "$REPLY"
+	[[ ! $REPLY =~ ^"$cache_dir"/[^/]+/[^/]+ ]] || cache_use "${BASH_REMATCH[0]}"
+}
+
 # cache_prune DIR GLOB NUMBER: keep the NUMBER youngest, and whatever is in use.
 cache_prune() {
 	local dir=$1 glob=$2 keep=$3 old

@@ -21,8 +21,13 @@ die() {
 	exit "$code"
 }
 
-now_ms() {
+step_now() {	# in ms
 	printf -v REPLY '%d' "$(( ${EPOCHREALTIME/[.,]/} / 1000 ))"
+}
+
+# Of the clone of the script that sources this, which may belong to somebody else than root.
+our_commit() {
+	git -c safe.directory="${root:?}" -C "$root" describe --always --dirty 2>/dev/null || echo unknown
 }
 
 # A log is of use only after a failure.
@@ -92,6 +97,14 @@ step_why() {
 	fi
 }
 
+# Behind a colon, the first error that a command has told; nothing if it has told none.
+step_error() {
+	local why
+
+	why=$(grep -m 1 -E 'error:|undefined reference|FAILED|\*\*\* ' "$step_log") || return 0
+	printf ': %s' "$why"
+}
+
 # Copy a command's output to the log; on a terminal show the last line of it and
 # the time it has taken so far.  A full disk must not end the command through
 # its log.
@@ -132,7 +145,7 @@ step_run() {
 
 	shift
 	say "$what"
-	now_ms
+	step_now
 	start=$REPLY
 	set -m
 	step_piped "$what" "$@" &
@@ -140,7 +153,7 @@ step_run() {
 	set +m
 	wait "${step_child#-}" || rc=$?
 	step_child=
-	now_ms
+	step_now
 	printf -v REPLY '%d.%d' "$(( (REPLY - start) / 1000 ))" "$(( (REPLY - start) % 1000 / 100 ))"
 	(( rc )) || say "$what: done in $REPLY s"
 	return "$rc"

@@ -10,6 +10,8 @@
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=scripts/cache.sh
+. scripts/cache.sh
 # shellcheck source=tests/timing.bash
 . tests/timing.bash
 
@@ -59,17 +61,17 @@ main() {
 	local build=$1 bochs kernel initramfs start
 	rounds=${2:-3}
 
-	tools=$(emulator/machine/tools.sh)
-	bochs=$(emulator/bochs/build.sh)/bochs
-	kernel=$(emulator/machine/kernel.sh)/vmlinux.boot
+	part tools emulator/machine/tools.sh
+	part bochs emulator/bochs/build.sh
+	part kernel emulator/machine/kernel.sh
 	dir=$(mktemp -d /tmp/sept-bench.XXXXXX)
 	trap cleanup EXIT
 	mkdir -p "$dir/bin/tests"
 	cp "$build/bench_td" "$dir/bin/"
-	initramfs=$(emulator/machine/initramfs.sh --bin "$dir/bin" --agent "$tools/agent")
+	part initramfs emulator/machine/initramfs.sh --bin "$dir/bin" --agent "$tools/agent"
 
 	start=$(now_ms)
-	"$tools/machine" start --dir "$dir/machine" --owner $$ --bochs "$bochs" --kernel "$kernel" \
+	"$tools/machine" start --dir "$dir/machine" --owner $$ --bochs "$bochs/bochs" --kernel "$kernel/vmlinux.boot" \
 		--initramfs "$initramfs" --tdx sanitizer=off
 	printf 'The emulated machine (medians of %d)\n' "$rounds"
 	printf '  %-28s %9d ms\n' 'power-on to the first command' $(($(now_ms) - start))

@@ -7,8 +7,8 @@
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
-# shellcheck source=tests/timing.bash
-. tests/timing.bash
+# shellcheck source=scripts/cache.sh
+. scripts/cache.sh
 
 dir=		# of the machine; removed if all was well
 tools=
@@ -27,17 +27,18 @@ reports() {
 }
 
 boot() {
-	local bochs kernel initramfs bin
+	local bochs kernel tree bin initramfs
 
-	bochs=$(emulator/bochs/build.sh --sanitize)/bochs
-	kernel=$(emulator/machine/kernel.sh)
-	bin=$(scripts/build.sh "$(scripts/linux.sh)")
-	initramfs=$(emulator/machine/initramfs.sh --bin "$bin" --agent "$tools/agent")
+	part bochs emulator/bochs/build.sh --sanitize
+	part kernel emulator/machine/kernel.sh
+	part tree scripts/linux.sh
+	part bin scripts/build.sh "$tree"
+	part initramfs emulator/machine/initramfs.sh --bin "$bin" --agent "$tools/agent"
 	# Bochs registers a CPU's state, for SAVE, before that has been reset.
 	printf 'bool:paramtree.cc\n' >"$dir/known"
 	export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=suppressions=$dir/known
-	say 'churn: the machine boots, which takes a sanitized one a minute or two'
-	"$tools/machine" start --dir "$dir/machine" --owner "$owner" --bochs "$bochs" \
+	say 'the machine boots, which takes a sanitized one a minute or two'
+	"$tools/machine" start --dir "$dir/machine" --owner "$owner" --bochs "$bochs/bochs" \
 		--kernel "$kernel/vmlinux.boot" --initramfs "$initramfs" \
 		--tdx sanitizer=warn --tdx "vmlinux=$kernel/vmlinux"
 }
@@ -60,7 +61,7 @@ main() {
 	local -a files
 
 	files=(tdx_sept_tests/td_*.c)
-	tools=$(emulator/machine/tools.sh)
+	part tools emulator/machine/tools.sh
 	dir=$(mktemp -d /tmp/sept-churn.XXXXXX)
 	trap cleanup EXIT
 	boot
@@ -78,10 +79,10 @@ main() {
 	((lost == 0)) || found+=$'\n'"the machine was lost $lost times"
 	((ran > 0)) || found+=$'\n''no case has run'
 	if [[ -n $found ]]; then
-		say "churn: the emulator is not clean, see $dir:" "$found"
+		say "the emulator is not clean, see $dir:" "$found"
 		exit 1
 	fi
-	say 'churn: no report'
+	say 'no report'
 	rm -rf -- "$dir"
 }
 

@@ -32,18 +32,12 @@ cd /tmp/gcov && tar -c -f - . | base64
 prepare() {
 	local tree bochs kernel initramfs
 
-	step_call scripts/linux.sh || exit
-	tree=$REPLY
-	step_call scripts/build.sh "$tree" || exit
-	bin=$REPLY
-	step_call emulator/bochs/build.sh || exit
-	bochs=$REPLY
-	step_call emulator/machine/tools.sh || exit
-	tools=$REPLY
-	step_call emulator/machine/kernel.sh --config gcov --patch tests/coverage/gcov.patch || exit
-	kernel=$REPLY
-	step_call emulator/machine/initramfs.sh --bin "$bin" --agent "$tools/agent" || exit
-	initramfs=$REPLY
+	part tree scripts/linux.sh
+	part bin scripts/build.sh "$tree"
+	part bochs emulator/bochs/build.sh
+	part tools emulator/machine/tools.sh
+	part kernel emulator/machine/kernel.sh --config gcov --patch tests/coverage/gcov.patch
+	part initramfs emulator/machine/initramfs.sh --bin "$bin" --agent "$tools/agent"
 	"$tools/machine" start --dir "$tmp/machine" --owner $$ --bochs "$bochs/bochs" \
 		--kernel "$kernel/vmlinux.boot" --initramfs "$initramfs" --memory 2048 ||
 		die 3 "the emulated machine does not start"

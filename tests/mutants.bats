@@ -53,7 +53,7 @@ fake() {
 	local name
 
 	mkdir -p "$clone"/{scripts,tests/mutants,configs/kernel,built/bin/tests,sources/virt/kvm}
-	cp "$root"/scripts/{step.sh,mutants.py,mutants_together.py,report.py} "$clone/scripts"
+	cp "$root"/scripts/{step.sh,cache.sh,mutants.py,mutants_together.py,report.py} "$clone/scripts"
 	cp "$root/tests/mutants.sh" "$clone/tests"
 	touch "$clone/configs/linux-source" "$clone/configs/kernel/base.config" "$clone/built/bin/tests/a"
 	cat >"$clone/sources/virt/kvm/kvm_main.c" <<-'END'
@@ -126,6 +126,10 @@ fake() {
 		[[ ! -e $patch ]] || what=$(sed -n 's/^What: //p' "$patch")
 		case=${*: -1}
 		echo "${what:-none} $mode $case${SEPT_ROUNDS:+ $SEPT_ROUNDS}" >>"$root/calls"
+		if [[ $what == stuck ]]; then
+			echo $$ >"$root/at_work"
+			exec sleep 100
+		fi
 		verdict=PASS
 		[[ $what != *red && ( $what != seen || $mode == off ) ]] || verdict=FAIL
 		[[ $what != broken ]] || verdict=ERROR
@@ -315,6 +319,21 @@ Survives: nothing else can see it.'
 	[[ $status -eq 3 && $output == *"another run writes to"* ]]
 	exec 8<&-
 	"$clone/tests/mutants.sh"
+}
+
+@test "interrupted in a case, it ends at once" {
+	fake
+	mutant slow stuck
+	mkfifo "$clone/at_work"
+	"$clone/tests/mutants.sh" >/dev/null 2>&1 3>&- &
+	pid=$!
+	read -r child <"$clone/at_work"
+	kill -TERM "$pid"
+	rc=0
+	SECONDS=0
+	wait "$pid" || rc=$?
+	kill "$child"		# the machine's own, which goes with it
+	[[ $rc -eq 143 && $SECONDS -lt 50 ]]
 }
 
 @test "wrong arguments" {

@@ -23,8 +23,8 @@
 set -euo pipefail
 
 root=$(cd "${BASH_SOURCE[0]%/*}/.." && pwd)
-# shellcheck source=scripts/step.sh
-. "$root/scripts/step.sh"
+# shellcheck source=scripts/cache.sh
+. "$root/scripts/cache.sh"
 
 # What every mutant meets, besides the cases that its header names.
 common=(
@@ -94,16 +94,11 @@ prepare() {
 	local tree
 
 	step_call "$root/scripts/deps.sh" --machine || exit
-	step_call "$root/scripts/linux.sh" || exit
-	tree=$REPLY
-	step_call "$root/scripts/build.sh" "$tree" || exit
-	bin=$REPLY
-	step_call "$root/emulator/bochs/build.sh" || exit
-	bochs=$REPLY
-	step_call "$root/emulator/machine/tools.sh" || exit
-	tools=$REPLY
-	step_call "$root/emulator/machine/initramfs.sh" --bin "$bin" --agent "$tools/agent" || exit
-	initramfs=$REPLY
+	part tree "$root/scripts/linux.sh"
+	part bin "$root/scripts/build.sh" "$tree"
+	part bochs "$root/emulator/bochs/build.sh"
+	part tools "$root/emulator/machine/tools.sh"
+	part initramfs "$root/emulator/machine/initramfs.sh" --bin "$bin" --agent "$tools/agent"
 	mapfile -t addresses < <("$bin/runner" --bin-dir "$bin" --vm-type tdx --list)
 	(( ${#addresses[@]} )) || die 3 "there are no cases of TDs"
 }
@@ -167,11 +162,6 @@ look_what_to_do() {
 	done
 }
 
-our_commit() {
-	# The clone may belong to somebody else than root.
-	git -c safe.directory="$root" -C "$root" describe --always --dirty 2>/dev/null || echo unknown
-}
-
 # record PATCH MODE ARGUMENT...: a line; of no PATCH, for the control
 record() {
 	local patch=$1 mode=$2 key
@@ -190,7 +180,7 @@ run_cases() {
 
 	[[ -z $5 ]] || seconds=$more_seconds
 	rm -rf -- "$1"
-	"$root/scripts/mutants.py" run "$1" --machine "$tools/machine" --dir "$dir" \
+	step_call "$root/scripts/mutants.py" run "$1" --machine "$tools/machine" --dir "$dir" \
 		--linux "$linux" --number "$2" --sanitizer "$3" --seed "$seed" \
 		--seconds "$seconds" --limit "$4" --rounds "$5" -- "${cases[@]}"
 }
@@ -229,9 +219,9 @@ build() {
 boot() {
 	dir=$(mktemp -d)
 	step_tmp+=("$dir")
-	"$tools/machine" start --dir "$dir" --owner $$ --bochs "$bochs/bochs" \
+	step_call "$tools/machine" start --dir "$dir" --owner $$ --bochs "$bochs/bochs" \
 		--kernel "$kernel/vmlinux.boot" --initramfs "$initramfs" --tdx sanitizer=warn \
-		--tdx "vmlinux=$kernel/vmlinux" ${1:+--tdx "$1"} >"$results/said" 2>&1
+		--tdx "vmlinux=$kernel/vmlinux" ${1:+--tdx "$1"} 2>"$results/said"
 }
 
 halt() {
@@ -301,6 +291,7 @@ main() {
 			apart=1
 		fi
 		(( ! apart )) || build || die 3 "the kernel cannot be built; see $results/said"
+		cache_use "$kernel"	# for hours; that of one mutant alone is for minutes
 		boot || die 3 "the machine does not boot: $(tail -n 1 "$results/said")"
 		cases_of "${waiting[@]}"
 		todo=("${modes[@]}")

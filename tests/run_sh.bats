@@ -69,6 +69,25 @@ untouched() {
 	grep -qx "initramfs --bin $clone/built/bin --agent $clone/tools/agent" "$calls"
 }
 
+# shellcheck disable=SC2016 # the stand-ins are to expand it
+@test "what it runs on is pruned by no other run meanwhile" {
+	export XDG_CACHE_HOME=$BATS_TEST_TMPDIR/cache
+	cache=$XDG_CACHE_HOME/tdx-sept-tests
+	mkdir -p "$cache"/{linux/1,build/1/bin,bochs/1,machine/1,kernel/1,initramfs/1} "$cache"/build/2
+	echo "[[ \$# -gt 0 ]] || echo '$cache/linux/1'" >"$clone/scripts/linux.sh"
+	printf '#!/bin/bash\necho "%s"\n' "$cache/build/1/bin" >"$clone/scripts/build.sh"
+	emulator_part bochs/build bochs "$cache/bochs/1"
+	emulator_part machine/tools tools "$cache/machine/1"
+	emulator_part machine/kernel kernel "$cache/kernel/1"
+	emulator_part machine/initramfs initramfs "$cache/initramfs/1/initramfs.cpio"
+	printf '#!/bin/bash\nfor dir in %s/*/?; do flock -n "$dir" echo "free $dir"; done\n' "$cache" \
+		>"$cache/build/1/bin/runner"
+	chmod +x "$cache/build/1/bin/runner"
+	run "$run_sh" --platform emulated
+	echo "$output"
+	[[ ${lines[*]} == "free $cache/build/2" ]]
+}
+
 @test "patches and configurations of the machine's kernel" {
 	cd "$BATS_TEST_TMPDIR"
 	: >'a b.patch'

@@ -95,7 +95,7 @@ compile_tree() {
 
 build_tree() {
 	step_run "build Bochs" compile_tree "$1" ||
-		die 3 "Bochs cannot be built$(first_error)$(step_why "$1"); see $step_log"
+		die 3 "Bochs cannot be built$(step_error)$(step_why "$1"); see $step_log"
 }
 
 # Sets tree.
@@ -106,13 +106,6 @@ find_tree() {
 		sha256sum <"$source"; cat "$here"/patches/*.patch; } | sum)
 	tree=$cache_dir/bochs-tree/$key
 	cache_make "$tree" "$room_tree" 4 build_tree
-}
-
-first_error() {
-	local why
-
-	why=$(grep -m 1 -E 'error:|undefined reference|FAILED|\*\*\* ' "$step_log") || return 0
-	printf ': %s' "$why"
 }
 
 # compile_file DIR FILE: compile a file of ours.
@@ -156,7 +149,7 @@ compile_binary() {
 
 build_binary() {
 	step_run "build the emulator" compile_binary "$1" ||
-		die 3 "the emulator cannot be built$(first_error)$(step_why "$1"); see $step_log"
+		die 3 "the emulator cannot be built$(step_error)$(step_why "$1"); see $step_log"
 }
 
 main() {

@@ -16,12 +16,10 @@ run_make() {
 }
 
 build() {
-	local made=$1/made why
+	local made=$1/made
 
-	step_run "build the machine's programs" run_make "$made" || {
-		why=$(grep -m 1 -E 'error:|undefined reference|\*\*\* ' "$step_log" || :)
-		die 3 "the build failed${why:+: $why}$(step_why "$made"); see $step_log"
-	}
+	step_run "build the machine's programs" run_make "$made" ||
+		die 3 "the build failed$(step_error)$(step_why "$made"); see $step_log"
 	rm -f -- "$made"/*.o "$made"/*.d "$made/rom.elf"
 	cp -- "$here/msrs.def" "$made"
 }

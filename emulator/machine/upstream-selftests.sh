@@ -18,25 +18,15 @@ root=$(cd "$here/../.." && pwd)
 
 limit=45	# seconds for a test: kselftest's, but of the machine's time
 
-# Sets REPLY to what a script of ours prints.
-need() {
-	step_call "$@" || exit
-}
-
 # prepare: build everything, start a machine in $tmp/machine.
 prepare() {
 	local bochs tools kernel tree initramfs
 
-	need "$root/scripts/linux.sh"
-	tree=$REPLY
-	need "$root/emulator/bochs/build.sh"
-	bochs=$REPLY
-	need "$here/tools.sh"
-	tools=$REPLY
-	need "$here/kernel.sh"
-	kernel=$REPLY
-	need "$here/initramfs.sh" --agent "$tools/agent" --selftests "$tree"
-	initramfs=$REPLY
+	part tree "$root/scripts/linux.sh"
+	part bochs "$root/emulator/bochs/build.sh"
+	part tools "$here/tools.sh"
+	part kernel "$here/kernel.sh"
+	part initramfs "$here/initramfs.sh" --agent "$tools/agent" --selftests "$tree"
 	machine=$tools/machine
 	origin=$kernel/origin
 	mapfile -t not_built < <(logs_of "$initramfs")
