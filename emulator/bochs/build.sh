@@ -80,7 +80,6 @@ flags_for() {
 compile_tree() {
 	local dir=$1/made patch
 
-
 	tar -x -f "$source" -C "$dir" --no-same-owner --strip-components=1 || return
 	cd "$dir" || return
 	for patch in "$here"/patches/*.patch; do
@@ -88,8 +87,9 @@ compile_tree() {
 	done
 	CFLAGS=$(flags_for "$dir") CXXFLAGS=$(flags_for "$dir") \
 		./configure "${configure[@]}" || return
-	# All but the last step, which lacks the glue.
-	make -j "$(nproc)" -k bochs || [[ -f main.o && -f cpu/libcpu.a ]] || return
+	# All that "bochs" is made of, but not itself: it lacks the glue.
+	sed -n '/^bochs:/,/[^\\]$/{s/^bochs:/parts:/; p}' Makefile >parts.mk || return
+	make -j "$(nproc)" -f Makefile -f parts.mk parts || return
 	find . -type f ! -name '*.[ah]' ! -name '*.def' ! -path './[^/]*.o' -delete
 }
 
@@ -147,14 +147,22 @@ compile_binary() {
 		$(find "$tree" -name '*.a') -Wl,--end-group "${libraries[@]}"
 }
 
+binary_key() {
+	local -a files
+
+	mapfile -t files < <(glue_files)
+	{ basename "$tree"; cat "${BASH_SOURCE[0]}" "${files[@]}"; } | sum
+}
+
+# build_binary KEY TMP
 build_binary() {
-	step_run "build the emulator" compile_binary "$1" ||
-		die 3 "the emulator cannot be built$(step_error)$(step_why "$1"); see $step_log"
+	step_run "build the emulator" compile_binary "$2" ||
+		die 3 "the emulator cannot be built$(step_error)$(step_why "$2"); see $step_log"
+	[[ $(binary_key) == "$1" ]] || die 3 "the sources changed while they were built; try again"
 }
 
 main() {
-	local arg dir
-	local -a files
+	local arg key
 
 	for arg; do
 		case $arg in
@@ -178,10 +186,9 @@ main() {
 	find_source
 	find_tree
 	cache_use "$tree"
-	mapfile -t files < <(glue_files)
-	dir=$cache_dir/bochs/$({ basename "$tree"; cat "${BASH_SOURCE[0]}" "${files[@]}"; } | sum)
-	cache_make "$dir" "$room_binary" 6 build_binary
-	printf '%s\n' "$dir"
+	key=$(binary_key)
+	cache_make "$cache_dir/bochs/$key" "$room_binary" 6 build_binary "$key"
+	printf '%s\n' "$cache_dir/bochs/$key"
 }
 
 main "$@"
