@@ -12,7 +12,7 @@ cd "$(dirname "$0")"
 try() {
 	local part=$1 build=$2 name=$3 file=$4 expression=$5
 	local others
-	local mutant=$part/.mutant.c object=$build/mutants/${file%.c}.o log=$build/mutants/log
+	local mutant=$build/mutants/mutant.c object=$build/mutants/${file%.c}.o log=$build/mutants/log
 
 	sed "$expression" "$part/$file" >"$mutant"
 	if cmp -s "$part/$file" "$mutant"; then
@@ -20,7 +20,7 @@ try() {
 		return 1
 	fi
 	if ! cc -std=c11 -D_GNU_SOURCE -g -O1 -w -fsanitize=address,undefined -fno-sanitize-recover=all \
-	     -c "$mutant" -o "$object"; then
+	     -iquote "$part" -c "$mutant" -o "$object"; then
 		printf '%-26s does not compile\n' "$name"
 		return 1
 	fi
@@ -56,7 +56,6 @@ main() {
 		n+=1
 		try "$part" "$build" "$name" "$file" "$expression" || survivors+=1
 	done <"$part/test/mutants.tsv"
-	rm -f "$part/.mutant.c"
 	printf '%d mutants, %d survived\n' "$n" "$survivors"
 	((survivors == 0))
 }
