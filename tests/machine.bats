@@ -165,6 +165,34 @@ get_kernel() {
 	[ "$(<"$folder/System.map")" = $'main\none\ntwo\nthree' ]
 }
 
+@test "a tree that changes while it is copied" {
+	make_tree
+	# The first archive of it is for its hash, the second for the copy.
+	printf '#!/bin/bash\n[[ $1 != -c ]] || echo >>%s\n[[ $1 != -c || $(wc -l <%s) -ne 2 ]] || echo more >>%s\nexec %s "$@"\n' \
+		"$tools/calls" "$tools/calls" "$KSRC/init/main.c" "$(command -v tar)" >"$tools/tar"
+	chmod +x "$tools/tar"
+	run kernel
+	echo "$output"
+	[[ $status -eq 3 && ${lines[-1]} == "kernel: KSRC=$KSRC changed while it was copied; try again" ]]
+	get_kernel
+	grep -q more "$folder/System.map"
+}
+
+@test "programs around the machine whose sources change while they are built" {
+	clone=$BATS_TEST_TMPDIR/clone
+	mkdir -p "$clone/emulator/machine"
+	cp -r "$root/scripts" "$clone"
+	cp "$root/emulator/machine/tools.sh" "$clone/emulator/machine"
+	touch "$clone"/emulator/machine/{a.c,a.h,a.S,rom.lds,msrs.def}
+	printf 'all: ; cp a.c $(O)/agent; [ -s a.c ] || echo new >a.c\n' >"$clone/emulator/machine/Makefile"
+	run "$clone/emulator/machine/tools.sh"
+	echo "$output"
+	[[ $status -eq 3 && ${lines[-1]} == "tools: the sources changed while they were built; try again" ]]
+	[ -z "$(find "$cache/machine" -name agent)" ]
+	out=$("$clone/emulator/machine/tools.sh" 2>/dev/null)
+	[ "$(<"$out/agent")" = new ]
+}
+
 @test "configurations: one more, one that is not granted, one that is not there" {
 	make_tree
 	get_kernel --config lockdep

@@ -273,6 +273,8 @@ prepare_work() {
 		else
 			step_run "copy the sources of $source_name" unpack_own "$source_name" ||
 				die 3 "cannot copy $source_name$(step_why "$tmp"); see $step_log"
+			[[ $(pack_own "$tmp/src" | sha256sum) == "$source_hash "* ]] ||
+				die 3 "KSRC=$KSRC changed while it was copied; try again"
 		fi
 		mv -T -- "$tmp" "$work"
 	fi

@@ -15,13 +15,23 @@ run_make() {
 		make --no-print-directory -j "$(nproc)" -C "$here" "O=$1" all
 }
 
+# Sets REPLY to the name of what comes of the sources as they are.
+key() {
+	REPLY=$({ gcc --version; cat "$here"/Makefile "$here"/*.[chS] "$here/rom.lds" "$here/msrs.def"; } |
+		sha256sum)
+	REPLY=${REPLY:0:16}
+}
+
+# build KEY TMP
 build() {
-	local made=$1/made
+	local made=$2/made
 
 	step_run "build the machine's programs" run_make "$made" ||
 		die 3 "the build failed$(step_error)$(step_why "$made"); see $step_log"
 	rm -f -- "$made"/*.o "$made"/*.d "$made/rom.elf"
 	cp -- "$here/msrs.def" "$made"
+	key
+	[[ $REPLY == "$1" ]] || die 3 "the sources changed while they were built; try again"
 }
 
 main() {
@@ -30,10 +40,9 @@ main() {
 	(( $# == 0 )) || die 2 "unknown argument '$1'"
 	cache_find
 	step_init
-	dir=$({ gcc --version; cat "$here"/Makefile "$here"/*.[chS] "$here/rom.lds" "$here/msrs.def"; } |
-	      sha256sum)
-	dir=$cache_dir/machine/${dir:0:16}
-	cache_make "$dir" 50 6 build
+	key
+	dir=$cache_dir/machine/$REPLY
+	cache_make "$dir" 50 6 build "$REPLY"
 	printf '%s\n' "$dir"
 }
 
