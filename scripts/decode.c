@@ -10,13 +10,15 @@
 
 #include "seamcall.h"
 
-static int decode(FILE *from)
+/* Return: 0, or 3 if @from, NULL if it cannot be opened, could not be read to its end. */
+static int decode(FILE *from, const char *name)
 {
 	struct seamcall s = {};
 	char *line = NULL, words[500];
 	size_t size = 0;
+	int rc = 0;
 
-	while (getline(&line, &size, from) > 0) {
+	while (from && !ferror(stdout) && getline(&line, &size, from) > 0) {
 		line[strcspn(line, "\n")] = '\0';
 		printf("%s\n", line);
 		if (!seamcall_parse(line, &s))
@@ -24,24 +26,29 @@ static int decode(FILE *from)
 		seamcall_describe(&s, words, sizeof(words));
 		printf("  => %s\n", words);
 	}
+	if (!from || ferror(from)) {
+		fprintf(stderr, "decode: cannot read %s: %s\n", name, strerror(errno));
+		rc = 3;
+	}
 	free(line);
-	return ferror(from) ? -1 : 0;
+	if (from)
+		fclose(from);
+	return rc;
 }
 
 int main(int argc, char **argv)
 {
-	int i, rc = argc == 1 ? decode(stdin) : 0;
-	FILE *from;
+	int i, rc = 0;
 
+	/* A log that grows is to be seen as it grows, also through a pipe. */
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	for (i = 1; i < argc; i++) {
-		from = fopen(argv[i], "re");
-		if (!from || decode(from)) {
-			fprintf(stderr, "decode: cannot read %s: %s\n", argv[i], strerror(errno));
-			rc = 3;
-		}
-		if (from)
-			fclose(from);
+	if (argc == 1)
+		rc = decode(stdin, "standard input");
+	for (i = 1; i < argc; i++)
+		rc |= decode(fopen(argv[i], "re"), argv[i]);
+	if (fflush(stdout) || ferror(stdout)) {
+		fprintf(stderr, "decode: cannot write all of it\n");
+		rc = 3;
 	}
-	return rc ? 3 : ferror(stdout) ? 3 : 0;
+	return rc;
 }

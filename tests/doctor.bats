@@ -1,10 +1,12 @@
 #!/usr/bin/env bats
-# doctor: a table, or JSON, whatever the host lacks.
+# doctor: a table, or JSON, whatever the host lacks; and decode: what comes in is told at
+# once, and what goes wrong is told.
 
 bats_require_minimum_version 1.5.0
 
 setup() {
 	doctor=${SEPT_BUILD:-$BATS_TEST_DIRNAME/../build}/bin/doctor
+	decode=${doctor%/*}/decode
 }
 
 # of EXPRESSION: its value for d, doctor's JSON in $output
@@ -87,4 +89,28 @@ lacking() {
 	[[ $output == *'"extra"'* ]]
 	run -0 "$doctor" --help
 	[[ ${lines[0]} == "Usage: doctor"* ]]
+}
+
+@test "decode: a log that grows is seen as it grows" {
+	mkfifo "$BATS_TEST_TMPDIR/log"
+	coproc "$decode" <"$BATS_TEST_TMPDIR/log" 3>&-
+	exec {log}>"$BATS_TEST_TMPDIR/log"
+	echo "SEAMCALL TDH_MEM_TRACK failed: 0x80000201000000a9" >&"$log"
+	# It has not come to an end.
+	read -r -t 10 line <&"${COPROC[0]}"
+	[[ $line == SEAMCALL* ]]
+	read -r -t 10 line <&"${COPROC[0]}"
+	[[ $line == "=> TDH.MEM.TRACK: "* ]]
+	exec {log}>&-
+}
+
+@test "decode: a full disk, and what cannot be read" {
+	echo "a line" >"$BATS_TEST_TMPDIR/log"
+	# shellcheck disable=SC2016 # for the inner shell to expand
+	run -3 sh -c '"$0" "$1" >/dev/full' "$decode" "$BATS_TEST_TMPDIR/log"
+	[ "$output" = "decode: cannot write all of it" ]
+	run -3 "$decode" /nonexistent "$BATS_TEST_TMPDIR/log"
+	[[ ${lines[0]} == "decode: cannot read /nonexistent: No such file"* && ${lines[1]} == "a line" ]]
+	run -3 "$decode" <"$BATS_TEST_TMPDIR"
+	[ "$output" = "decode: cannot read standard input: Is a directory" ]
 }
