@@ -74,13 +74,18 @@ static bool believable(const struct tdx_module *m, const struct td *td, u64 gpa,
 /*
  * Walk down to the entry that maps @gpa at @level.
  *
- * WALK_FAILED: @e is a higher one, where there is no table to go on with.
+ * WALK_FAILED: @e is a higher one, where there is no table to go on with, or none, if
+ * @gpa is beyond what the root maps.
  */
 enum walk sept_walk(struct tdx_module *m, const struct td *td, u64 gpa,
 		    unsigned int level, struct entry *e)
 {
 	u64 table = td->tdcs[SEPT_ROOT_INDEX];
 
+	if (gpa >> (PAGE_SHIFT + 9 * (td->root_level + 1))) {
+		*e = (struct entry) { .level = td->root_level, .raw = SEPT_FREE_ENTRY };
+		return WALK_FAILED;
+	}
 	for (e->level = td->root_level;; e->level--) {
 		e->pa = table + (gpa >> (PAGE_SHIFT + 9 * e->level) & 511) * 8;
 		e->raw = read64(m, e->pa);

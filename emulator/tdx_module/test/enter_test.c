@@ -590,6 +590,16 @@ TEST(a_report_meets_what_its_memory_is)
 	host_regs(TDX_NON_RECOVERABLE_TD_NON_ACCESSIBLE, 0, 0, 0, 0);
 }
 
+TEST(an_address_beyond_the_root_is_no_other_page)
+{
+	ready();
+	OK(call(TDH_MEM_PAGE_AUG, 0x2000, td.tdr, page(), 0));
+	enter(&vcpu);
+	EQ(tdcall(TDG_MEM_PAGE_ACCEPT, 0x2000, 0, 0), TDX_RESUME);
+	EQ(leave_by(48, 1, 1ull << 49 | 0x2123, 0), TDX_EXIT_FAULT);
+	host_regs(48, 1, 0, 1ull << 49 | 0x2000, 0);
+}
+
 /* Each operand is the last one that is good. */
 TEST(a_report_checks_its_operands_in_order)
 {
