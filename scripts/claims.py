@@ -56,8 +56,8 @@ def read_claims():
     claims = {}
     for row in rows:
         name = row.get("id", "?")
-        if not {"id", "claim"} <= set(row) <= {"id", "claim", "untested"}:
-            raise Wrong(f"{path}: {name}: want id, claim and perhaps untested")
+        if not {"id", "claim"} <= set(row) <= {"id", "claim", "untested", "but"}:
+            raise Wrong(f"{path}: {name}: want id, claim and perhaps untested or but")
         if name in claims or not any(name.startswith(section[0]) for section in SECTIONS):
             raise Wrong(f"{path}: {name}: is there twice, or belongs nowhere")
         claims[name] = row
@@ -192,7 +192,8 @@ def verdict_cell(verdicts, tests):
 
 
 def first_cells(row, tests):
-    return f'| {row["id"]} | {row["claim"]} | {tests_cell(row, tests)} |'
+    but = f'<br>But {row["but"]}.' if "but" in row else ""
+    return f'| {row["id"]} | {row["claim"]}{but} | {tests_cell(row, tests)} |'
 
 
 def table(folders):

@@ -13,7 +13,7 @@ setup() {
 	cat >"$dir/configs/claims.json" <<-'END'
 		[
 		{"id": "C1", "claim": "Pages stay."},
-		{"id": "C2", "claim": "Pages go."},
+		{"id": "C2", "claim": "Pages go.", "but": "not far"},
 		{"id": "B01", "claim": "Pages came back.", "untested": "needs a wand"}
 		]
 	END
@@ -81,7 +81,7 @@ a_run() {
 	"$claims" check
 	run cat "$dir/docs/claims.md"
 	[[ $output == *'| C1 | Pages stay. | `go.*.away`<br>`stay` |'* ]]
-	[[ $output == *'| C2 | Pages go. | `go.*.away`<br>`go.*.far_away`<br>`go.tdx_slow.*` |'* ]]
+	[[ $output == *'| C2 | Pages go.<br>But not far. | `go.*.away`<br>`go.*.far_away`<br>`go.tdx_slow.*` |'* ]]
 	[[ $output == *'| B01 | Pages came back. | none: needs a wand |'* ]]
 }
 
