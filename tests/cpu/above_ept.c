@@ -2,15 +2,19 @@
 /*
  * Four levels of EPT translate 48 bits: a guest-physical address with bit 48 is not that
  * without it.  A VM of 48 bits has four levels; its page tables have one page by its
- * address, and by that address and bit 48.  Prints what became of the use of the latter.
+ * address, and by that address and bit 48.  Prints what became of the use of the latter:
+ * KVM cannot map it either, and so tries again for as long as it may.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 
 #define MAX	256
 #define BIT48	(1ull << 48)
@@ -69,10 +73,17 @@ static void set_registers(int vcpu)
 		die("KVM_SET_SREGS");
 }
 
+static void on_time(int sig)
+{
+	(void)sig;
+}
+
 int main(void)
 {
 	/* Have the page in the EPT, and then use its other name: mov (%rsi), %al; mov (%rdi), %al; hlt */
 	static const unsigned char code[] = { 0x8a, 0x06, 0x8a, 0x07, 0xf4 };
+	const struct itimerval soon = { .it_value = { .tv_usec = 100000 } };
+	const struct sigaction in_time = { .sa_handler = on_time };
 	struct kvm_userspace_memory_region memory = { .memory_size = BYTES };
 	int kvm, vm, vcpu, size;
 	unsigned long long *pt;
@@ -101,10 +112,16 @@ int main(void)
 	memcpy(m + CODE, code, sizeof(code));
 	set_cpuid(kvm, vcpu);
 	set_registers(vcpu);
-	if (ioctl(vcpu, KVM_RUN, 0))
+	if (sigaction(SIGALRM, &in_time, NULL) || setitimer(ITIMER_REAL, &soon, NULL))
+		die("setitimer");
+	if (!ioctl(vcpu, KVM_RUN, 0))
+		errno = 0;
+	else if (errno != EINTR)
 		die("KVM_RUN");
 
-	if (run->exit_reason == KVM_EXIT_HLT)
+	if (errno)
+		puts("nothing, again and again");
+	else if (run->exit_reason == KVM_EXIT_HLT)
 		puts("the page without bit 48");
 	else if (run->exit_reason == KVM_EXIT_MMIO)
 		printf("nothing at %#llx\n", (unsigned long long)run->mmio.phys_addr);
