@@ -5,6 +5,7 @@
   mutants.py tests PATCH...              what their headers name under "Test:"
   mutants.py rounds PATCH                what its header has under "Rounds:", if anything
   mutants.py module PATCH                and under "Module:"
+  mutants.py arguments PATCH             and under "Arguments:"
   mutants.py find FILE KEY               whether FILE has an outcome with that key
   mutants.py run FOLDER ... -- CASE...   run cases in a machine that has been started
   mutants.py record FILE --key K ...     judge that, and add a line to FILE
@@ -48,7 +49,7 @@ class Patch:
         self.title, *lines = header.splitlines()
         fields, current = {}, None
         for line in lines:
-            found = re.match(r"(Bug class|Test|Rounds|Module|Rule|Survives): *(.*)", line)
+            found = re.match(r"(Bug class|Test|Rounds|Module|Arguments|Rule|Survives): *(.*)", line)
             if found:
                 current = found[1]
                 fields[current] = found[2]
@@ -62,6 +63,7 @@ class Patch:
         self.bug, self.tests = fields["Bug class"], fields["Test"].split()
         self.rule, self.survives = fields.get("Rule"), fields.get("Survives")
         self.rounds, self.module = fields.get("Rounds", ""), fields.get("Module", "")
+        self.arguments = fields.get("Arguments", "")
 
 
 def read_lines(path):
@@ -430,7 +432,7 @@ def main():
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("tests")
     command.add_argument("patch", nargs="+")
-    for field in ("rounds", "module"):
+    for field in ("rounds", "module", "arguments"):
         commands.add_parser(field).add_argument("patch")
     command = commands.add_parser("find")
     command.add_argument("file")
@@ -469,7 +471,7 @@ def main():
         if args.command == "tests":
             for path in args.patch:
                 print("\n".join(Patch(path).tests))
-        elif args.command in ("rounds", "module"):
+        elif args.command in ("rounds", "module", "arguments"):
             print(getattr(Patch(args.patch), args.command))
         elif args.command == "find":
             return 0 if any(line["key"] == args.key and line["verdict"] != "error"

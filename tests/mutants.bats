@@ -105,6 +105,7 @@ fake() {
 			--results)		results=$2 ;;
 			--option=sanitizer=*)	mode=${1##*=} ;;
 			--tdx)			[[ $2 != lenient=* ]] || echo "module $2" >>"$root/calls" ;;
+			--kernel-args)		echo "arguments $2" >>"$root/calls" ;;
 			esac
 			shift
 		done
@@ -196,6 +197,18 @@ Survives: nothing else can see it.'
 	[ "$(grep -E 'build|module' "$clone/calls")" = \
 		$'build together.patch\nbuild odd.patch\nmodule lenient=1' ]
 	[ "$(outcome odd off)" = "caught a.tdx.named freed 2/2" ]
+}
+
+@test "a mutant that wants another command line has a machine of its own, and a control in it" {
+	fake
+	mutant odd red 'Arguments: numa=fake=2'
+	mutant red red
+	"$clone/tests/mutants.sh" --sanitizer off
+	[ "$(grep -E 'build|arguments' "$clone/calls")" = $'build together.patch\narguments numa=fake=2' ]
+	[ "$(sed '0,/^arguments/d' "$clone/calls")" = "$(printf '%s\n' \
+		none\ off\ a.tdx.{named,first} red\ off\ a.tdx.{named,first})" ]
+	[ "$(outcome odd off)" = "caught a.tdx.named freed 2/2" ]
+	[ "$(outcome red off)" = "caught a.tdx.named freed 2/2" ]
 }
 
 @test "what is not built or does not boot is told, and the others are run" {

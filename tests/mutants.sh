@@ -89,7 +89,7 @@ choose() {
 	"$root/scripts/mutants.py" tests "${patches[@]}" >/dev/null || exit
 }
 
-# Sets what the machine is made of, but for its kernel, and addresses.
+# Sets what the machine is made of, but for its kernel, and addresses and of_tds.
 prepare() {
 	local tree
 
@@ -99,8 +99,9 @@ prepare() {
 	part bochs "$root/emulator/bochs/build.sh"
 	part tools "$root/emulator/machine/tools.sh"
 	part initramfs "$root/emulator/machine/initramfs.sh" --bin "$bin" --agent "$tools/agent"
-	mapfile -t addresses < <("$bin/runner" --bin-dir "$bin" --vm-type tdx --list)
-	(( ${#addresses[@]} )) || die 3 "there are no cases of TDs"
+	mapfile -t addresses < <("$bin/runner" --bin-dir "$bin" --list)
+	mapfile -t of_tds < <("$bin/runner" --bin-dir "$bin" --vm-type tdx --list)
+	(( ${#of_tds[@]} )) || die 3 "there are no cases of TDs"
 }
 
 # Whether ADDRESS matches GLOB, as the runner has it: by file, file.variant or in whole.
@@ -120,7 +121,7 @@ cases_of() {
 
 	cases=()
 	if (( whole )); then
-		cases=("${addresses[@]}")
+		cases=("${of_tds[@]}")
 		return
 	fi
 	mapfile -t named < <("$root/scripts/mutants.py" tests "$@")
@@ -185,9 +186,9 @@ run_cases() {
 		--seconds "$seconds" --limit "$4" --rounds "$5" -- "${cases[@]}"
 }
 
-# run PATCH NUMBER: in the machine that runs, in the modes of todo
+# run PATCH NUMBER [ARGUMENTS]: in the machine that runs, in the modes of todo
 run() {
-	local patch=$1 number=$2 name=none folder mode limit=$whole_seconds rounds=''
+	local patch=$1 number=$2 arguments=${3-} name=none folder mode limit=$whole_seconds rounds=''
 	local -a more=()
 
 	if [[ -n $patch ]]; then
@@ -197,8 +198,8 @@ run() {
 	fi
 	for mode in "${todo[@]}"; do
 		folder=$results/$name-$mode
-		# The control has not had so many rounds.
-		if [[ -n $rounds && $number != 0 ]]; then
+		# The control has not had so many rounds, nor such a machine.
+		if [[ -n $rounds$arguments && $number != 0 ]]; then
 			run_cases "$folder-control" 0 "$mode" "$limit" "$rounds"
 			more=(--control "$folder-control")
 		fi
@@ -215,27 +216,30 @@ build() {
 	linux=$(sed -n 's/^linux = //p' "$kernel/origin")
 }
 
-# boot [MODULE]: sets dir.  Return: whether it came up.
+# boot [MODULE [ARGUMENTS]]: sets dir.  Return: whether it came up.
 boot() {
 	dir=$(mktemp -d)
 	step_tmp+=("$dir")
 	step_call "$tools/machine" start --dir "$dir" --owner $$ --bochs "$bochs/bochs" \
 		--kernel "$kernel/vmlinux.boot" --initramfs "$initramfs" --tdx sanitizer=warn \
-		--tdx "vmlinux=$kernel/vmlinux" ${1:+--tdx "$1"} 2>"$results/said"
+		--tdx "vmlinux=$kernel/vmlinux" ${1:+--tdx "$1"} ${2:+--kernel-args "$2"} \
+		2>"$results/said"
 }
 
 halt() {
 	"$tools/machine" stop --dir "$dir" >"$results/said" 2>&1 || :	# it may have died
 }
 
-# run_alone PATCH: with a kernel of its own.
+# run_alone PATCH NUMBER: in a machine of its own; with a kernel of its own, too, if NUMBER
+# is "-", as it is not in that of all.
 run_alone() {
-	local mode module verdict=not-built
+	local which=$2 kernel=${kernel-} linux=${linux-} mode module arguments verdict=not-built
 
 	module=$("$root/scripts/mutants.py" module "$1")
-	if build "$1"; then
-		if boot "$module"; then
-			run "$1" 0
+	arguments=$("$root/scripts/mutants.py" arguments "$1")
+	if [[ $which != - ]] || build "$1"; then
+		if boot "$module" "$arguments"; then
+			run "$1" "${which/#-/0}" "$arguments"
 			halt
 			return
 		fi
@@ -268,7 +272,8 @@ build_together() {
 main() {
 	local whole=0 again=0 apart=0 results=$root/results/mutants doc=''
 	local lines lock bin bochs tools initramfs kernel linux dir patch rc=0
-	local -a modes=(off warn) globs=() patches=() addresses=() cases=() todo=() waiting=()
+	local -a modes=(off warn) globs=() patches=() addresses=() of_tds=() cases=() todo=()
+	local -a waiting=() alone=()
 	local -A number=()
 
 	parse "$@"
@@ -298,16 +303,19 @@ main() {
 		run '' 0
 		for patch in "${waiting[@]}"; do
 			name_of "$patch"
-			[[ ${number[$REPLY]--} != - ]] || continue
-			look_what_to_do "$patch"
-			run "$patch" "${number[$REPLY]}"
+			if [[ ${number[$REPLY]--} != - &&
+			      -z $("$root/scripts/mutants.py" arguments "$patch") ]]; then
+				look_what_to_do "$patch"
+				run "$patch" "${number[$REPLY]}"
+			else
+				alone+=("$patch")
+			fi
 		done
 		halt
-		for patch in "${waiting[@]}"; do
+		for patch in "${alone[@]}"; do
 			name_of "$patch"
-			[[ ${number[$REPLY]--} == - ]] || continue
 			look_what_to_do "$patch"
-			run_alone "$patch"
+			run_alone "$patch" "${number[$REPLY]--}"
 		done
 	fi
 
