@@ -14,8 +14,12 @@
  * All return 0; -EOPNOTSUPP if this kernel has no such thing; or -errno.
  */
 
-/* Compact all zones: /proc/sys/vm/compact_memory. */
-int pressure_compact(void);
+/**
+ * pressure_compact() - compact all zones: /proc/sys/vm/compact_memory
+ * @moved: receives how many pages of a sample, scattered over 16 MB for the occasion, are
+ *         elsewhere now; if none is, compaction has not shown what it can do
+ */
+int pressure_compact(unsigned int *moved);
 
 /* Throw away clean page cache: /proc/sys/vm/drop_caches. */
 int pressure_drop_caches(void);

@@ -6,9 +6,14 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "folio.h"
 #include "host.h"
 #include "pressure.h"
 
+#define PAGE_BYTES	4096ull
+#define SCATTERED	4096u		/* pages, of which each DISTANCEth stays */
+#define DISTANCE	8u
+#define PCP_FRACTION	"/proc/sys/vm/percpu_pagelist_high_fraction"
 #define HUGE_BYTES	(2ull << 20)
 #define THP		"/sys/kernel/mm/transparent_hugepage/"
 #define NUMA_BALANCING	"/proc/sys/kernel/numa_balancing"
@@ -26,9 +31,42 @@ static int trigger(const char *path, const char *value)
 	return err;
 }
 
-int pressure_compact(void)
+/*
+ * Compaction fills blocks that are neither full nor empty (mm/compaction.c
+ * suitable_migration_target()).  This makes some: a page and a hole, many times.  What
+ * a CPU keeps for itself of what is freed, compaction does not find.
+ */
+static int scatter(int fd)
 {
-	return trigger("/proc/sys/vm/compact_memory", "1");
+	unsigned int i;
+
+	if (fallocate(fd, 0, 0, SCATTERED * PAGE_BYTES))
+		return -errno;
+	for (i = 0; i < SCATTERED; i += DISTANCE)
+		if (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (i + 1) * PAGE_BYTES,
+			      (DISTANCE - 1) * PAGE_BYTES))
+			return -errno;
+	return 0;
+}
+
+int pressure_compact(unsigned int *moved)
+{
+	static struct folio_record before[SCATTERED], after[SCATTERED];
+	int fd = memfd_create("scattered", MFD_CLOEXEC);
+	unsigned int i;
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	err = host_set(PCP_FRACTION, "100000") ?: scatter(fd) ?:
+	      folio_by_file(fd, 0, SCATTERED, before, NULL) ?:
+	      trigger("/proc/sys/vm/compact_memory", "1") ?:
+	      folio_by_file(fd, 0, SCATTERED, after, NULL);
+	host_restore(PCP_FRACTION);
+	close(fd);
+	for (*moved = 0, i = 0; i < SCATTERED && !err; i += DISTANCE)
+		*moved += folio_pfn(&before[i]) != folio_pfn(&after[i]);
+	return err;
 }
 
 int pressure_drop_caches(void)

@@ -329,7 +329,9 @@ TEST_F(transient, isolation_for_a_move_is_no_leak)
 
 static int compact(struct hammer *h __attribute__((unused)))
 {
-	return pressure_compact();
+	unsigned int moved;
+
+	return pressure_compact(&moved);
 }
 
 TEST_F(transient, compaction_is_no_leak)
