@@ -20,7 +20,7 @@ setup_file() {
 	stand_in >"$bin/tests/dies"
 	chmod +x "$bin/tests/dies"
 	cp --preserve=links \
-		"$root"/build/bin/tests/{migration,numa,td_memory,td_race_setup,td_sanitizer,transient} "$bin/tests"
+		"$root"/build/bin/tests/{allocation,contents,mapping,migration,numa,punch_hole,td_memory,td_race_setup,td_sanitizer,transient} "$bin/tests"
 	spinner
 	initramfs=$("$root/emulator/machine/initramfs.sh" --bin "$bin" --agent "$tools/agent")
 	export initramfs dir=$BATS_FILE_TMPDIR/machine
@@ -413,6 +413,14 @@ waits() {
 		'migration.*_in_guest.*_migrate_pages' 'migration.*_in_guest.*_balancing'
 	echo "$output"
 	[[ $status -eq 0 && $output == *"16 passed, 0 failed, 0 skipped"* ]]
+}
+
+@test "the runner: a machine whose free memory is not clear shows that new pages are" {
+	run runner --kernel-args page_poison=1 'allocation.*.gives_*_to_the_guest' allocation.default.gives_zeroed_pages_to_user_space \
+		'punch_hole.*.takes_it_from_the_guest' 'mapping.default.goes_with_*' \
+		contents.default contents.tdx
+	echo "$output"
+	[[ $status -eq 0 && $output == *"10 passed, 0 failed, 0 skipped"* ]]
 }
 
 @test "the runner: kill -9 of it leaves no emulator" {
