@@ -80,7 +80,8 @@ any_wanted() {
 style() {
 	local files=(run.sh .ci/run scripts/*.sh tests/*.sh emulator/*.sh emulator/*/*.sh emulator/*/test/*.sh)
 
-	shellcheck -x "${files[@]}" && shellcheck -s bats tests/*.bats && in_readme
+	shellcheck -x "${files[@]}" && shellcheck -s bats tests/*.bats &&
+		in_readme && by_mutants
 }
 
 # The README's tables are made by hand, and have every test.
@@ -93,6 +94,22 @@ in_readme() {
 			echo "README.md does not say what ${test%.c} is for"
 			rc=1
 		}
+	done
+	return $rc
+}
+
+# A mutant that a test says to be for it names the test.
+by_mutants() {
+	local test mutant rc=0
+
+	for test in tdx_sept_tests/*.c; do
+		for mutant in $(sed -n 's/^ \* Mutants: //p' "$test" | tr -d ',.'); do
+			scripts/mutants.py tests "tests/mutants/$mutant.patch" |
+				grep "^$(basename "$test" .c)\([.*]\|$\)" >/dev/null || {
+				echo "$test is said to notice $mutant, whose patch does not name it"
+				rc=1
+			}
+		done
 	done
 	return $rc
 }
