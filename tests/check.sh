@@ -101,9 +101,11 @@ in_readme() {
 # A mutant that a test says to be for it names the test.
 by_mutants() {
 	local test mutant rc=0
+	# Up to the full stop, on however many lines.
+	local list='/^ \* Mutants: /{:a;/\.$/!{N;ba};s/^ \* Mutants: //;s/\n \*//g;p}'
 
 	for test in tdx_sept_tests/*.c; do
-		for mutant in $(sed -n 's/^ \* Mutants: //p' "$test" | tr -d ',.'); do
+		for mutant in $(sed -n "$list" "$test" | tr -d ',.'); do
 			scripts/mutants.py tests "tests/mutants/$mutant.patch" |
 				grep "^$(basename "$test" .c)\([.*]\|$\)" >/dev/null || {
 				echo "$test is said to notice $mutant, whose patch does not name it"

@@ -416,7 +416,8 @@ waits() {
 }
 
 @test "the runner: a machine whose free memory is not clear shows that new pages are" {
-	run runner --kernel-args page_poison=1 'allocation.*.gives_*_to_the_guest' allocation.default.gives_zeroed_pages_to_user_space \
+	run runner --kernel-args page_poison=1 'allocation.*.gives_*_to_the_guest' \
+		allocation.default.gives_zeroed_pages_to_user_space \
 		'punch_hole.*.takes_it_from_the_guest' 'mapping.default.goes_with_*' \
 		contents.default contents.tdx
 	echo "$output"

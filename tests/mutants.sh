@@ -186,15 +186,16 @@ run_cases() {
 		--seconds "$seconds" --limit "$4" --rounds "$5" -- "${cases[@]}"
 }
 
-# run PATCH NUMBER [ARGUMENTS]: in the machine that runs, in the modes of todo
+# run PATCH NUMBER: in the machine that runs, in the modes of todo
 run() {
-	local patch=$1 number=$2 arguments=${3-} name=none folder mode limit=$whole_seconds rounds=''
+	local patch=$1 number=$2 name=none folder mode limit=$whole_seconds rounds='' arguments=''
 	local -a more=()
 
 	if [[ -n $patch ]]; then
 		name_of "$patch"
 		name=$REPLY limit=$run_seconds
 		rounds=$("$root/scripts/mutants.py" rounds "$patch")
+		arguments=$("$root/scripts/mutants.py" arguments "$patch")
 	fi
 	for mode in "${todo[@]}"; do
 		folder=$results/$name-$mode
@@ -239,7 +240,7 @@ run_alone() {
 	arguments=$("$root/scripts/mutants.py" arguments "$1")
 	if [[ $which != - ]] || build "$1"; then
 		if boot "$module" "$arguments"; then
-			run "$1" "${which/#-/0}" "$arguments"
+			run "$1" "${which/#-/0}"
 			halt
 			return
 		fi
