@@ -3,7 +3,7 @@
 # make            build everything
 # make check      test this project's own code
 # make bench      measure it, side by side
-# make claims     RESULTS=... write docs/claims.md, with the verdicts of these runs
+# make claims     write docs/claims.md; RESULTS="results/..." with verdicts of these runs
 # make mutants    run the suite against kernels that are wrong on purpose, and write
 #                 docs/mutants.md; MUTANT=GLOB for some of them
 # make churn      TDs without end in an emulator under ASan, LSan and UBSan, for
@@ -237,13 +237,12 @@ check:
 	scripts/deps.sh --check
 	tests/check.sh
 
-# All that are there, in the order in which they were made.
-RESULTS	?= $(sort $(wildcard results/2*))
-
 claims:
 	scripts/claims.py table $(RESULTS) >docs/claims.md.new
 	mv docs/claims.md.new docs/claims.md
+ifdef RESULTS
 	scripts/claims.py short $(RESULTS) | scripts/block.py README.md claims
+endif
 
 mutants:
 ifdef MUTANT

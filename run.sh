@@ -142,12 +142,12 @@ SEPT_SCHEDULE_SEED, SEPT_KERNEL_ARGS, SEPT_SANITIZER), else from configs/run.con
   KSRC=DIR            build against this kernel tree (it is never written to)
 
 Examples:
-  ./run.sh                              everything that this host can do
+  ./run.sh                              all that this host's KVM can do, then TDs emulated
   dmesg | ./run.sh decode               which SEAMCALLs failed, and why
   ./run.sh doctor                       what this host can do, and what it lacks
-  ./run.sh --suite full                 the same and more of it, for longer
+  ./run.sh --suite full                 all cases of both, for longer
   ./run.sh --list 'pins.*'              the cases of tdx_sept_tests/pins.c
-  ./run.sh --repeat until-fail 'pins.*'
+  ./run.sh --platform host --repeat until-fail 'pins.*'
   ./run.sh --platform emulated --jobs 2 'punch_hole.tdx.*'
   ./run.sh --platform emulated --explore 200 td_shootdown.tdx
   SEPT_SEED=0x5eed ./run.sh transient.default       again, as it was

@@ -169,6 +169,22 @@ a_run() {
 	[[ $output == *'`stay` | 1 **FAIL**, 1 PASS | 1 PASS |'* ]]
 }
 
+@test "verdicts: those that the table has stay when there are no runs" {
+	a_run 1 7.3.4 '' stay.tdx.here:FAIL go.tdx.away:PASS
+	"$claims" table "$dir/results/1" >"$dir/docs/claims.md"
+	sed -i 's/far_away, fly/further, fly/' "$dir/tdx_sept_tests/go.c"
+	sed -i 's/^\[/&{"id": "C3", "claim": "Pages rest.", "untested": "no bed"},/' "$dir/configs/claims.json"
+	"$claims" table >"$dir/docs/claims.md.new"
+	mv "$dir"/docs/claims.md{.new,}
+	"$claims" check
+	run cat "$dir/docs/claims.md"
+	echo "$output"
+	[[ $output == *'| | claim | tests | emulated, Linux 7.3.4 |'* ]]
+	[[ $output == *'`stay` | 1 **FAIL**, 1 PASS |'* ]]
+	[[ $output == *'`go.*.further`<br>`go.tdx_slow.*` | 1 PASS |'* ]]
+	[[ $output == *'none: no bed | – |'* ]]
+}
+
 @test "in short: how many claims are green, known, red or not run" {
 	a_run 1 7.3.4 '' stay.tdx.here:FAIL stay.sw_protected.here:KNOWN
 	run "$claims" short "$dir"/results/*
