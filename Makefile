@@ -137,6 +137,7 @@ $(O)/tests/%.o: tests/%.c $(O)/inputs
 	$(CC) $(OURS) -isystem $(SELFTESTS) $(HARNESS) -c $< -o $@
 
 bench: $(O)/bench $(O)/bench_td
+	scripts/deps.sh --check
 	tests/bench.sh $(O)
 	tests/bench_emulated.sh $(O)
 
@@ -254,7 +255,7 @@ else
 endif
 
 churn:
-	scripts/deps.sh
+	scripts/deps.sh --machine
 	tests/churn.sh $(MINUTES)
 
 install: all

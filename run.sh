@@ -154,9 +154,10 @@ Examples:
 
 Exit status:
   0  passed                         4    everything was skipped
-  1  a case failed                  130  interrupted (Ctrl-C)
-  2  wrong option, value or config  143  terminated
-  3  the host or the infrastructure is not as it must be
+  1  a case failed                  129  hung up
+  2  wrong option, value or config  130  interrupted (Ctrl-C)
+  3  the host or the infrastructure 143  terminated
+     is not as it must be
 END
 }
 
@@ -189,13 +190,15 @@ read_settings() {
 	for name in "${settings[@]}"; do
 		variable=SEPT_${name^^}
 		if [[ -v origin[$name] ]]; then
-			continue
+			:
 		elif [[ -n ${!variable-} ]]; then
 			set_value "$name" "${!variable}" "$variable"
 		elif [[ -v in_file[$name] ]]; then
 			value[$name]=${in_file[$name]}
 			origin[$name]=${place[$name]}
 		fi
+		# The runner is told by options, and would not know "2m".
+		unset "$variable"
 	done
 }
 
@@ -415,9 +418,9 @@ prepare() {
 	part bin "$root/scripts/build.sh" "$tree"
 }
 
-# Sets machine: the runner's options for the emulated machine.
+# Sets machine, the runner's options for the emulated machine, and its parts: bochs,
+# tools, vmlinux and initramfs.
 prepare_machine() {
-	local tools bochs vmlinux initramfs
 	local -a contents
 
 	part bochs "$root/emulator/bochs/build.sh"
@@ -438,20 +441,31 @@ prepare_machine() {
 	[[ -z $explore ]] || machine+=(--explore "$explore")
 }
 
+# The disk that it looks at is that of the results, whose folder may not be there yet.
+doctor() {
+	local dir
+
+	dir=$(realpath -m -- "${value[results]}")
+	until [[ -d $dir ]]; do
+		dir=$(dirname -- "$dir")
+	done
+	SEPT_RESULTS=$dir exec "$bin/doctor" "${arguments[@]}"
+}
+
 # A machine for one shell; it ends with this process, however that ends.
 shell() {
-	local dir tools=${machine[1]} rc=0
-	local -a start=("${machine[@]:2}") options=()
+	local dir rc=0
+	local -a options=()
 
 	dir=$(mktemp -d)
 	step_tmp+=("$dir")
 	options=(--option "schedule_seed=${value[schedule_seed]}")
 	[[ ${value[seed]} == random ]] || options+=(--option "seed=${value[seed]}")
 	say "the machine boots"
-	"$tools/machine" start --dir "$dir" --owner $$ --bochs "${start[1]}" --kernel "${start[3]}" \
-		--initramfs "${start[7]}" --cpus "${value[cpus]}" --memory "${value[memory]}" \
+	"$tools/machine" start --dir "$dir" --owner $$ --bochs "$bochs/bochs" \
+		--kernel "$vmlinux/vmlinux.boot" --initramfs "$initramfs" --cpus "${value[cpus]}" --memory "${value[memory]}" \
 		--quantum "${value[quantum]}" --kernel-args "${value[kernel_args]}" \
-		--tdx "sanitizer=${value[sanitizer]}" --tdx "vmlinux=${start[5]}" || exit
+		--tdx "sanitizer=${value[sanitizer]}" --tdx "vmlinux=$vmlinux/vmlinux" || exit
 	if (( ${#globs[@]} )); then
 		"$tools/machine" exec --dir "$dir" "${options[@]}" -- "${globs[@]}" || rc=$?
 	else
@@ -513,20 +527,22 @@ run_platforms() {
 	local platform rc status=4
 	local -a more=()
 
+	[[ -z $junit ]] || rm -f -- "$junit"
 	for platform in "${platforms[@]}"; do
 		# What the host has done on its own KVM, many times as fast, is not done again.
 		[[ $platform != emulated || ${value[vm_type]} != all ]] || more+=(--vm-type tdx)
 		runner_command "$platform" "${more[@]}"
 		run_runner
 		case $rc in
-		0 | 1 | 2 | 3 | 4 | 130 | 143)	;;
+		0 | 1 | 2 | 3 | 4 | 129 | 130 | 143)	;;
 		*)	say "the runner ended with status $rc; what it had found is in ${value[results]}"
 			rc=3 ;;
 		esac
 		worse "$status" "$rc"
 		status=$REPLY
-		(( rc != 130 && rc != 143 )) || break
-		[[ -z $junit ]] || more=(--junit-append)
+		(( rc < 128 )) || break
+		more=()
+		[[ ! -e $junit ]] || more=(--junit-append)
 	done
 	exit "$status"
 }
@@ -534,13 +550,14 @@ run_platforms() {
 # worse A B: sets REPLY to the exit status that two runs have together.  One that the
 # runner does not have is how the system ended it, or did not even start it.
 worse() {
-	for REPLY in 143 130 2 1 3 0 4; do
+	for REPLY in 143 130 129 2 1 3 0 4; do
 		(( $1 != REPLY && $2 != REPLY )) || return 0
 	done
 }
 
 main() {
 	local command=run junit='' explore='' tree bin quoted='' with_machine=0
+	local bochs tools vmlinux initramfs
 	local -a globs=() arguments=() kernel=() machine=() platforms=() runner=()
 	local -A in_suite=()
 	local -A flag=([json]=0 [list]=0 [trace]=0 [show-config]=0 [no-install]=0 [help]=0)
@@ -569,7 +586,7 @@ main() {
 	prepare
 
 	(( ! flag[json] )) || arguments+=(--json)
-	[[ $command != doctor ]] || exec "$bin/doctor" "${arguments[@]}"
+	[[ $command != doctor ]] || doctor
 	[[ $command != decode ]] || exec "$bin/decode" "${globs[@]}"
 	(( ! with_machine )) || prepare_machine
 	[[ $command != shell ]] || shell

@@ -5,6 +5,7 @@
  * Formats what env_capture() has found and what the need_ and ..._why_not()
  * functions say; finds out little itself.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -477,5 +478,9 @@ int main(int argc, char **argv)
 	json_decref(end);
 	json_decref(rows);
 	json_decref((json_t *)env);
+	if (fflush(stdout) || ferror(stdout)) {
+		fprintf(stderr, "doctor: cannot write to stdout: %s\n", strerror(errno));
+		return 3;
+	}
 	return 0;
 }

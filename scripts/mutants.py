@@ -123,8 +123,11 @@ def verdict_of(text, address, folder):
     sanitizer reported is findings, also of a case that could not ask for it."""
     verdict, reason = "ERROR", "ended without a verdict"
     for line in text.decode(errors="replace").splitlines():
-        said = json.loads(line)
-        verdict, reason = said.get("verdict") or said["machine"], said["reason"]
+        try:
+            said = json.loads(line)
+            verdict, reason = said.get("verdict") or said["machine"], said["reason"]
+        except (ValueError, KeyError):
+            return "ERROR", "its verdict record cannot be read"
         for seen in said.get("reports", []):
             with open(os.path.join(folder, "findings.jsonl"), "a", encoding="utf-8") as out:
                 out.write(json.dumps({"case": address, "invariant": seen["rule"],

@@ -62,7 +62,7 @@ look_up() {
 			line=$(grep "^${name//./\\.} " <<<"$known" | tail -n 1) || continue
 			read -r _ "values[$name.version]" "values[$name.sha256]" _ <<<"$line"
 		elif [[ $type == deb ]]; then
-			line=$(grep -F "$name $version " <<<"$known") || continue
+			line=$(awk -v name="$name" -v version="$version" '$1 == name && $2 == version' <<<"$known")
 		else
 			line=$(archive_source "$name" "$version" "$file")
 		fi

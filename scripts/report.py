@@ -92,8 +92,10 @@ class Run:
                 elif line["event"] == "start":
                     by_number[line["n"]] = Case(line)
                     self.cases.append(by_number[line["n"]])
-                else:
+                elif line["n"] in by_number:
                     by_number[line["n"]].end(line)
+                else:
+                    note(f"{path}:{number}: passed over: no case began as number {line['n']}")
         except OSError as error:
             raise Unreadable(f"cannot read {path}: {error.strerror}") from error
 
@@ -144,7 +146,7 @@ def printable(text):
 def machine(run, case):
     """The options that make the machine of this case."""
     if run.head["platform"] != "emulated":
-        return ""
+        return f' --platform {run.head["platform"]}'
     told = run.head["options"]["machine"]
     words = f' --platform emulated --schedule-seed {case.schedule} --quantum {told["quantum"]}' \
             f' --cpus {told["cpus"]} --memory {told["memory"]} --sanitizer {told["sanitizer"]}'
@@ -216,7 +218,8 @@ def junit(folder, file, append):
                         f"{options(run.head['options'], case)} {case.address}"
                 result.text = printable("\n".join([*told, again]))
     try:
-        ET.ElementTree(root).write(file, encoding="utf-8", xml_declaration=True)
+        ET.ElementTree(root).write(file + ".new", encoding="utf-8", xml_declaration=True)
+        os.replace(file + ".new", file)
     except OSError as error:
         raise Unreadable(f"cannot write {file}: {error.strerror}") from error
     return 0

@@ -258,7 +258,7 @@ static int write_junit(void)
 	return status ? -1 : 0;
 }
 
-static void print_json(json_t *end)
+static int print_json(json_t *end)
 {
 	json_t *all;
 
@@ -268,15 +268,20 @@ static void print_json(json_t *end)
 			     "end", end, "cases", run.all));
 	json_dumpf(all, stdout, JSON_INDENT(2));
 	putchar('\n');
-	fflush(stdout);
 	json_decref(all);
+	if (!fflush(stdout) && !ferror(stdout))
+		return 0;
+	complain("cannot write the report to stdout: %s", strerror(errno));
+	return -1;
 }
 
-static void write_summary(int status)
+/* Returns 0, or -1 if nobody can read it. */
+static int write_summary(int status)
 {
 	json_t *end = end_json(status);
 	char *text;
 	size_t len;
+	int rc = 0;
 	FILE *to;
 
 	to = need(open_memstream(&text, &len));
@@ -291,8 +296,9 @@ static void write_summary(int status)
 	print_summary(run.progress, false, run.colour);
 	fflush(run.progress);
 	if (opt.json)
-		print_json(end);
+		rc = print_json(end);
 	json_decref(end);
+	return rc;
 }
 
 /* One run at a time, on a host as it should be. */
@@ -312,6 +318,7 @@ static void take_host(void)
 
 static int signals_open(void)
 {
+	struct sigaction hangup;
 	sigset_t set;
 	int fd;
 
@@ -320,7 +327,10 @@ static int signals_open(void)
 	sigaddset(&set, SIGCHLD);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
+	/* Blocked, it would come in spite of nohup. */
+	sigaction(SIGHUP, NULL, &hangup);
+	if (hangup.sa_handler != SIG_IGN)
+		sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd < 0)
@@ -331,15 +341,14 @@ static int signals_open(void)
 static void find_cases(void)
 {
 	static const struct globs none;
-	char *dir, *own = NULL, why[600];
+	char *dir, *bin, why[600];
 	unsigned int i, named;
 	int rc;
 
-	if (!opt.bin_dir)
-		opt.bin_dir = own = own_folder();
-	if (asprintf(&dir, "%s/tests", opt.bin_dir) < 0)
+	bin = opt.bin_dir ? need(strdup(opt.bin_dir)) : own_folder();
+	if (asprintf(&dir, "%s/tests", bin) < 0)
 		need(NULL);
-	free(own);
+	free(bin);
 	if (cases_find(dir, &run.cases, why, sizeof(why)))
 		die(EXIT_ENVIRONMENT, "%s", why);
 	if (opt.errata && errata_read(&run.errata, opt.errata, &run.cases, why, sizeof(why)))
@@ -448,8 +457,8 @@ int main(int argc, char **argv)
 	status = exit_status();
 	if (rc < 0 && (status == EXIT_PASSED || status == EXIT_NOTHING_RAN))
 		status = EXIT_ENVIRONMENT;
-	write_summary(status);
-	if (run.broken)
+	rc = write_summary(status);
+	if (run.broken || (rc && status == EXIT_PASSED))
 		status = EXIT_ENVIRONMENT;
 	if (opt.junit && write_junit() && status == EXIT_PASSED)
 		status = EXIT_ENVIRONMENT;

@@ -32,6 +32,7 @@ cd /tmp/gcov && tar -c -f - . | base64
 prepare() {
 	local tree bochs kernel initramfs
 
+	scripts/deps.sh --machine
 	part tree scripts/linux.sh
 	part bin scripts/build.sh "$tree"
 	part bochs emulator/bochs/build.sh

@@ -95,6 +95,7 @@ run_case() {
 			return 1 ;;
 	flood)		head -c 6000000 /dev/zero | tr '\0' 'x'
 			say PASS '' ;;
+	spout)		exec yes ;;
 	fill)		head -c 100M /dev/zero >"$SEPT_RESULTS/big" 2>/dev/null
 			say PASS '' ;;
 	finding)	printf '{"case":"%s","invariant":"freed","text":"1 page still\\u0007 held","where":"x.c:1","step":0,"seed":"%s","first":0,"nr":1,"nr_bad":0,"waited_ms":2000,"pages":[]}\n' \

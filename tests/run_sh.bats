@@ -165,10 +165,9 @@ without_tdx() {
 }
 
 @test "auto: the host and then the emulated machine; the worst status counts" {
-	run without_tdx "$run_sh" --json --junit "$BATS_TEST_TMPDIR/x.xml"
+	run without_tdx "$run_sh" --json
 	[ "$status" -eq 0 ]
 	[ "$(grep -A 1 -x -e --platform <<<"$output" | grep -v -e - | tr '\n' ' ')" = "host emulated " ]
-	[ "$(grep -c -x -e --junit-append <<<"$output")" -eq 1 ]
 	status_of() {
 		printf '#!/bin/bash\n[[ $* != *platform\ host* ]] || exit %d\nexit %d\n' "$1" "$2" >"$clone/built/bin/runner"
 		run without_tdx "$run_sh"
@@ -185,6 +184,25 @@ without_tdx() {
 	status_of 137 0 3
 	[[ ${lines[0]} == *"the runner ended with status 137"* ]]
 	status_of 0 127 3
+}
+
+@test "auto: one JUnit report of both, and nothing of another run" {
+	local report=$BATS_TEST_TMPDIR/x.xml
+
+	# shellcheck disable=SC2016 # the stand-in is to expand it
+	printf '#!/bin/bash\n[[ $* != *"platform $dies"* ]] || exit 3\n[[ $* == *--junit-append* ]] || : >"%s"\n%s\n' \
+		"$report" "echo \"\$@\" >>\"$report\"" >"$clone/built/bin/runner"
+	echo old >"$report"
+	dies=none run without_tdx "$run_sh" --junit "$report"
+	[ "$(wc -l <"$report")" -eq 2 ]
+	[ "$(grep -c -e --junit-append "$report")" -eq 1 ]
+	# The first one came to no report.
+	dies=host run without_tdx "$run_sh" --junit "$report"
+	[ "$(wc -l <"$report")" -eq 1 ]
+	[[ $(<"$report") == *"platform emulated"* ]]
+	dies=emulated run without_tdx "$run_sh" --junit "$report"
+	[ "$(wc -l <"$report")" -eq 1 ]
+	[[ $(<"$report") == *"platform host"* ]]
 }
 
 # shellcheck disable=SC2016 # the stand-in is to expand it
@@ -233,6 +251,18 @@ without_tdx() {
 	[[ $output == *--platform$'\n'hardware* ]]
 	run sysfs Y "$run_sh"
 	[[ $output == *--platform$'\n'hardware* ]]
+}
+
+# shellcheck disable=SC2016 # the stand-ins are to expand it
+@test "what the environment sets reaches the runner as options alone" {
+	printf '#!/bin/bash\necho "$* timeout ${SEPT_TIMEOUT-unset} settle ${SEPT_SETTLE_MS-unset}"\n' \
+		>"$clone/built/bin/runner"
+	run env SEPT_TIMEOUT=2m SEPT_SETTLE_MS=20 "$run_sh" --platform host --timeout 3m
+	echo "$output"
+	[[ $output == *"--timeout 180 --settle-ms 20"*" timeout unset settle unset" ]]
+	printf '#!/bin/bash\necho "looks at $SEPT_RESULTS"\n' >"$clone/built/bin/doctor"
+	run env SEPT_RESULTS="$BATS_TEST_TMPDIR/not/yet" "$run_sh" doctor
+	[ "$output" = "looks at $BATS_TEST_TMPDIR" ]
 }
 
 @test "only root runs tests; anybody lists them and asks the doctor" {

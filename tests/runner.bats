@@ -333,6 +333,12 @@ row() {	# ID CASES REASON KERNELS [MORE]
 	is 1 "{\"from\": \"$major.$minor.999\"}"
 }
 
+@test "an errata table that cannot be read exits 2" {
+	fake a v.pass
+	status 2 runner --errata "$dir"
+	says "it cannot be read: Is a directory"
+}
+
 @test "a malformed errata table exits 2 with file and line" {
 	local good
 
@@ -423,7 +429,7 @@ row() {	# ID CASES REASON KERNELS [MORE]
 	fake a v.pass v.fail
 	status 1 runner --repeat 2
 	again=$(grep -m1 -o 'again: .*' <<<"$output")
-	[[ $again =~ ^again:\ ./run.sh\ --seed\ (0x[0-9a-f]+)\ a\.v\.fail$ ]]
+	[[ $again =~ ^again:\ ./run.sh\ --seed\ (0x[0-9a-f]+)\ --platform\ host\ a\.v\.fail$ ]]
 	status 1 runner --seed "${BASH_REMATCH[1]}" a.v.fail
 	says "| seed ${BASH_REMATCH[1]}"
 	SEPT_SEED=0xffffffffffffffff status 1 runner a.v.fail
@@ -432,7 +438,7 @@ row() {	# ID CASES REASON KERNELS [MORE]
 }
 
 @test "what a run has said is said to replay a failure, and no default" {
-	local all=' --suite full --rounds 9 --expect-pin 0 --timeout 90 --settle-ms 50 a.v.fail'
+	local all=' --platform host --suite full --rounds 9 --expect-pin 0 --timeout 90 --settle-ms 50 a.v.fail'
 
 	fake a v.fail
 	status 1 runner --suite full --rounds 9 --expect-pin 0 --timeout 90 --settle-ms 50 \
@@ -440,8 +446,8 @@ row() {	# ID CASES REASON KERNELS [MORE]
 	says "again: ./run.sh --seed 0x5$all"
 	grep -qF "again: ./run.sh --seed 0x5$all" "$dir/j.xml"
 	status 1 runner --suite fast --seed 5 --report "$report" --junit "$dir/j.xml"
-	says "again: ./run.sh --seed 0x5 a.v.fail"
-	grep -qF "again: ./run.sh --seed 0x5 a.v.fail" "$dir/j.xml"
+	says "again: ./run.sh --seed 0x5 --platform host a.v.fail"
+	grep -qF "again: ./run.sh --seed 0x5 --platform host a.v.fail" "$dir/j.xml"
 }
 
 @test "the same seed gives each case the same seed again" {
@@ -612,6 +618,32 @@ interrupted() {	# SIGNAL STATUS
 	interrupted TERM 143
 }
 
+@test "SIGHUP ends the cases, restores the host, prints the summary" {
+	interrupted HUP 129
+}
+
+@test "nohup: SIGHUP ends nothing" {
+	fake a v.wait v.pass
+	trap '' HUP
+	start
+	wait_for grep -q changed "$FAKE_SETTING"
+	kill -HUP "$pid"
+	sleep 0.5	# nothing tells that it will not come
+	kill -INT "$pid"
+	ends 130
+	says "interrupted by SIGINT"
+}
+
+@test "a case that prints without end keeps nobody else waiting" {
+	fake a v.spout:1000 v.pass
+	start --jobs 2
+	wait_for ended a.v.pass PASS
+	kill -INT "$pid"
+	ends 130
+	ended a.v.spout ERROR interrupted
+	valid
+}
+
 @test "a second SIGINT kills at once" {
 	fake a v.hang:1000
 	SEPT_GRACE_MS=1000000 start
@@ -751,6 +783,13 @@ interrupted() {	# SIGNAL STATUS
 	grep -q "PASS  a.v.pass" "$dir/err"
 }
 
+@test "--json that cannot be written costs a passed run its 0" {
+	fake a v.pass
+	run -3 bash -c '"$@" >/dev/full' - "$runner" --bin-dir "$dir/bin" --results "$results" \
+		--platform host --json
+	[[ $output == *"cannot write the report to stdout: No space left on device"* ]]
+}
+
 @test "--junit is well formed, and its counts are those of the run" {
 	fake a v.pass v.finding v.skip v.error
 	fake b pass dirty
@@ -882,6 +921,10 @@ not ok 4 a.v.error # ERROR could not look" ]]
 	says "LOST  a.v.fail"
 	status 0 "$report" junit "$dir/cut" "$dir/j.xml"
 	grep -q 'error message="was in flight' "$dir/j.xml"
+	# An end without its beginning.
+	sed -i '1s/^{/[/' "$dir/cut/cases.jsonl"
+	status 0 "$report" summary "$dir/cut"
+	says "cases.jsonl:2: passed over: no case began as number 1"
 }
 
 # spoil FILE SED_SCRIPT: one more copy of the results, with something wrong in it

@@ -170,13 +170,20 @@ static char *read_whole(const char *file)
 	FILE *from = fopen(file, "re");
 	char *text = NULL;
 	size_t size = 0;
+	int err = 0;
 
 	if (!from)
 		return NULL;
 	/* No file has this character, so that is all of it. */
-	if (getdelim(&text, &size, '\0', from) < 0 && !ferror(from) && text)
+	if (getdelim(&text, &size, '\0', from) < 0 && text)
 		*text = '\0';
+	if (ferror(from)) {
+		err = errno;
+		free(text);
+		text = NULL;
+	}
 	fclose(from);
+	errno = err;
 	return text;
 }
 

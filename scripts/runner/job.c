@@ -15,6 +15,7 @@
 
 #define BACKSTOP_MS	15000	/* what a supervisor may take beyond its limit */
 #define VERDICT_MAX	65536	/* bytes of a verdict record */
+#define READ_MAX	(1 << 20) /* bytes of it that are taken at a time */
 #define OUTPUT_MAX	(4 << 20) /* bytes of a case's output that are kept */
 /*
  * The emulated machine has slow processors and a time of its own.  Limits are in
@@ -152,9 +153,13 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
-/* Take what has come from the case.  The pipes never block. */
-void job_read(struct job *j)
+/*
+ * Take what has come from the case, and return whether there may be more: who writes
+ * faster than this reads must not keep the others waiting.  The pipes never block.
+ */
+bool job_read(struct job *j)
 {
+	size_t left = READ_MAX;
 	char chunk[8192];
 	ssize_t n, i;
 
@@ -165,6 +170,9 @@ void job_read(struct job *j)
 			if (chunk[i] != '\n')
 				j->line[j->line_len++] = chunk[i];
 		}
+		if (left < (size_t)n)
+			return true;
+		left -= n;
 	}
 	if (!n)
 		close_fd(&j->output);
@@ -175,6 +183,7 @@ void job_read(struct job *j)
 	}
 	if (!n)
 		close_fd(&j->verdict);
+	return false;
 }
 
 static int open_pipe(int *reader, int *writer)
@@ -329,7 +338,8 @@ void job_end(struct job *j, const struct kept *kept)
 	unsigned int i;
 
 	j->keeper = NULL;
-	job_read(j);
+	while (job_read(j))
+		;
 	if (j->line_len)
 		output_line(j);
 	close_fd(&j->output);

@@ -212,7 +212,7 @@ static const struct argp argp = {
 	.options = options, .parser = parse_option, .args_doc = "[GLOB...]", .children = children,
 	.doc = "Run the cases whose address, file or file.variant a GLOB matches, or all."
 	       "\vExit status: 0 passed, 1 failed, 2 usage, 3 environment or infrastructure, "
-	       "4 nothing ran, 130 and 143 interrupted.",
+	       "4 nothing ran, 129, 130 and 143 hung up, interrupted, terminated.",
 };
 
 /* What the environment says holds where no option says otherwise. */

@@ -149,7 +149,7 @@ void kmsg_drain(void);
 /* job.c */
 unsigned long long shorten(unsigned long long seed);
 void job_start(struct job *j, struct test_case *c, unsigned long long n);
-void job_read(struct job *j);
+bool job_read(struct job *j);
 void job_end(struct job *j, const struct kept *kept);
 
 /* judge.c */

@@ -121,6 +121,8 @@ static void print_again(const struct grief *g, FILE *to)
 	fprintf(to, "        again: ./run.sh --seed %s", hex(g->seed));
 	if (run.emulated)
 		emulated_print_options(&opt.machine, g->schedule_seed, to);
+	else
+		fprintf(to, " --platform %s", opt.platform);
 	/* The limits of a suite cannot be said otherwise. */
 	if (opt.suite && strcmp(opt.suite, DEFAULT_SUITE))
 		fprintf(to, " --suite %s", opt.suite);
