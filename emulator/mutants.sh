@@ -57,6 +57,10 @@ main() {
 		try "$part" "$build" "$name" "$file" "$expression" || survivors+=1
 	done <"$part/test/mutants.tsv"
 	printf '%d mutants, %d survived\n' "$n" "$survivors"
+	if ((n == 0)); then
+		printf 'there is no mutant %s in %s/test/mutants.tsv\n' "$*" "$part" >&2
+		return 1
+	fi
 	((survivors == 0))
 }
 

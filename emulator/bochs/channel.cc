@@ -67,10 +67,10 @@ const char *tdx_option(const char *key, const char *value, bool running)
 	const char *wrong = tdx_other_option(key, value, running);
 	Bit64u n;
 
-	/* The module takes its seed only at its start. */
+	/* The module's, if there is one, and the processors'. */
 	if (!strcmp(key, "seed") && parse_number(value, ~Bit64u(0), &n)) {
 		hw_rand_seed(n);
-		return running || (wrong && !*wrong) ? NULL : wrong;
+		return wrong && !*wrong ? NULL : wrong;
 	}
 	if (!wrong || *wrong)
 		return wrong;

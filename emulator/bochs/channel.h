@@ -28,7 +28,7 @@
  * - console=FD:  the file that com1 writes to
  * - hang=N:      exit with status TDX_EXIT_HANG after N emulated seconds without
  *                a byte of the stream; 0, the default, is never
- * - seed=N:      of RDRAND and RDSEED
+ * - seed=N:      of RDRAND and RDSEED, of injections by chance and of TD UUIDs
  * - quantum=N, schedule_seed=N: instructions of a processor's turn, and if
  *                schedule_seed is not 0 what their random number starts from
  *

@@ -66,6 +66,7 @@ struct lp {
 	bx_segment_reg_t sregs[6], ldtr, tr;
 	bx_global_segment_reg_t gdtr, idtr;
 	Bit64u rip, rsp, rbp, cr3;
+	bool la57;
 	Bit32u eflags, spec_ctrl, umwait_ctrl;
 };
 

@@ -110,6 +110,11 @@ static void take_back(Bit64u pa, Bit32u len)
 	if (!(owned[pa >> 12] & OVERWRITTEN) || (pa | len) % LINE)
 		return;
 	overwritten[pa >> 12] &= ~lines(pa, len);
+	/* All of it is the owner's: whoever writes next has to hide it again. */
+	if (!overwritten[pa >> 12]) {
+		overwritten.erase(pa >> 12);
+		owned[pa >> 12] &= ~OVERWRITTEN;
+	}
 }
 
 static void op_write(void *, uint64_t pa, const void *buf, uint32_t len)

@@ -37,12 +37,13 @@ extern "C" void tdx_monitor_host(unsigned int lp, struct tdx_host *host)
 	host->vm = cpu->in_vmx_guest;
 }
 
-/* Four or five levels of page tables, below CR3. */
+/* Four or five levels of the host's page tables, below its CR3. */
 static bool translate(unsigned int lp, Bit64u cr3, Bit64u linear, Bit64u *pa)
 {
+	const bool la57 = BX_CPU(lp)->in_td ? lps[lp].la57 : BX_CPU(lp)->cr4.get_LA57();
 	Bit64u table = cr3 & 0x000ffffffffff000ull, entry;
 
-	for (int level = BX_CPU(lp)->cr4.get_LA57() ? 4 : 3;; level--) {
+	for (int level = la57 ? 4 : 3;; level--) {
 		const Bit8u *page = host_page(table);
 
 		if (!page || (tdx_owned && tdx_owned[table >> 12]))

@@ -64,7 +64,10 @@ const char *tdx_other_option(const char *key, const char *value, bool running)
 	for (unsigned i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
 		if (strcmp(key, numbers[i].name))
 			continue;
-		if (running && tdx_monitor_module())
+		/* Each copy has a seed of its own. */
+		const bool reseeds = !strcmp(key, "seed") && tdx_monitor_module();
+
+		if (running && tdx_monitor_module() && !reseeds)
 			return "it cannot be changed any more";
 		errno = 0;
 		n = strtoull(value, &end, 0);
@@ -78,6 +81,8 @@ const char *tdx_other_option(const char *key, const char *value, bool running)
 		if (!strcmp(key, "tsc_mhz") && n % 25)
 			return "want a multiple of 25, the crystal's frequency";
 		store(numbers[i].offset, numbers[i].size, n);
+		if (reseeds)
+			tdx_reseed(tdx_monitor_module(), n);
 		return NULL;
 	}
 	return tdx_control_option(key, value, running);

@@ -271,6 +271,7 @@ static void save_host(BX_CPU_C *cpu, struct lp *lp)
 	lp->rsp = cpu->gen_reg[BX_64BIT_REG_RSP].rrx;
 	lp->rbp = cpu->gen_reg[BX_64BIT_REG_RBP].rrx;
 	lp->cr3 = cpu->cr3;
+	lp->la57 = cpu->cr4.get_LA57();
 	lp->eflags = cpu->read_eflags();
 	lp->spec_ctrl = cpu->msr.ia32_spec_ctrl;
 	lp->umwait_ctrl = cpu->msr.ia32_umwait_ctrl;

@@ -12,6 +12,7 @@
 /* CPUID bits that follow from what the TD does itself. */
 #define CPUID_1_OSXSAVE	(1u << 27)
 #define CPUID_7_OSPKE	(1u << 4)
+#define CPUID_80000001_SYSCALL	(1u << 11)
 
 /* The CPU's page for #VE information. */
 struct ve_page {
@@ -128,6 +129,10 @@ static void emulate_cpuid(BX_CPU_C *cpu)
 			 (cpu->cr4.get_OSXSAVE() ? CPUID_1_OSXSAVE : 0);
 	if (leaf == 0x7 && !subleaf)
 		out[2] = (out[2] & ~CPUID_7_OSPKE) | (cpu->cr4.get_PKE() ? CPUID_7_OSPKE : 0);
+	/* On Intel's there is SYSCALL in 64-bit mode alone. */
+	if (leaf == 0x80000001)
+		out[3] = (out[3] & ~CPUID_80000001_SYSCALL) |
+			 (cpu->long64_mode() ? CPUID_80000001_SYSCALL : 0);
 	if (leaf == 0xd && subleaf < 2) {
 		/* Of what is enabled now. */
 		cpu->cpuid->get_cpuid_leaf(leaf, subleaf, &native);
@@ -211,11 +216,16 @@ static void nmi_window(BX_CPU_C *cpu)
 {
 	struct lp *lp = &lps[cpu->bx_cpuid];
 	const Bit32u primary = cpu->vmcs.vmexec_ctrls1.get() & ~VMX_VM_EXEC_CTRL1_NMI_WINDOW_EXITING;
+	struct tdx_vcpu_state state;
 
 	cpu->vmcs.vmexec_ctrls1 = primary;
 	cpu->VMwrite32(VMCS_32BIT_CONTROL_PROCESSOR_BASED_VMEXEC_CONTROLS, primary);
 	cpu->clear_event(BX_EVENT_VMX_VIRTUAL_NMI);
 	cpu->mask_event(BX_EVENT_VMX_VIRTUAL_NMI);
+	/* A #VE has come before it: then at an entry behind that. */
+	tdx_vcpu_get(lp->vcpu, &state);
+	if (!state.pend_nmi)
+		resume(cpu);
 	tdx_nmi_injected(lp->vcpu);
 	cpu->EXT = 1;
 	/* What the VM exit of a fault on the way is to be told. */

@@ -105,7 +105,7 @@ static bool parse_injection_option(const char *word, struct tdx_injection *i)
 	if (!number || !parse_number(equals + 1, number))
 		return false;
 	if (number == &per_million) {
-		if (per_million > 1000000)
+		if (!per_million || per_million > 1000000)
 			return false;
 		i->per_million = per_million;
 	}

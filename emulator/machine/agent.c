@@ -345,6 +345,7 @@ static void set_up(void)
 static struct {
 	int notify;
 	unsigned int nr;
+	bool refused;		/* one more */
 	struct {
 		char name[NAME_MAX + 1];
 		__u64 sent;
@@ -364,8 +365,12 @@ static void results_send(const char *name)
 		if (!strcmp(results.files[i].name, name))
 			break;
 	if (i == results.nr) {
-		if (i == MAX_FILES || strlen(name) > NAME_MAX)
+		if (i == MAX_FILES || strlen(name) > NAME_MAX) {
+			if (!results.refused)
+				say("%s does not reach the results: there are %u files already", name, i);
+			results.refused = true;
 			return;
+		}
 		strcpy(results.files[i].name, name);
 		results.files[i].sent = 0;
 		results.nr++;

@@ -150,9 +150,13 @@ main() {
 	prepare
 	[[ -z $missing && ${#names[@]} == 0 ]] || [[ ! -e $out ]] || read_rows
 	# shellcheck disable=SC2016 # for the shell in the machine
-	(( ${#names[@]} )) ||
-		mapfile -t names < <("$machine" exec --dir "$tmp/machine" -- /bin/sh -c \
-			'cd /selftests && for f in *; do [ -x $f ] && echo ${f}; done' | tr -d '\r' | grep -v '\.log$')
+	if (( ! ${#names[@]} )); then
+		"$machine" exec --dir "$tmp/machine" -- /bin/sh -c \
+			'cd /selftests && for f in *; do [ ! -x $f ] || echo ${f}; done' >"$tmp/names" ||
+			die 3 "the machine does not tell which selftests it has"
+		mapfile -t names < <(tr -d '\r' <"$tmp/names" | grep -v '\.log$')
+	fi
+	(( ${#names[@]} )) || die 3 "there are no selftests in the machine"
 	for name in "${not_built[@]}"; do
 		rows[$name]="| $name | not built | $(known "$name") |"
 	done

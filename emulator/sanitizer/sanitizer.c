@@ -600,9 +600,10 @@ void tdx_san_end(struct tdx_sanitizer *s, const struct tdx_record *r)
 	touch(s, operand_page(s, r));
 	for (unsigned int i = 0; i < s->nr_touched; i++)
 		remember(s, s->touched[i], r);
+	/* What was injected has done nothing, whatever it says. */
 	if (r->entered)
 		note_td(s, r);
-	else if (!(status >> 63))
+	else if (!r->injected && !(status >> 63))
 		on_success(s, r);
 	else if (!r->injected)
 		on_refusal(s, r);

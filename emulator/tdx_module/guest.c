@@ -70,8 +70,7 @@ static enum tdx_guest_next mem_page_accept(struct tdx_module *m, struct tdx_vcpu
 		return leave_corrupt(m, v, regs);
 	state = sept_state(e.raw);
 	if (walk == WALK_DONE && e.raw & (SEPT_LOCK | SEPT_PRIORITY)) {
-		regs->r[TDX_RAX] = (e.raw & SEPT_LOCK ? TDX_OPERAND_BUSY :
-				    TDX_OPERAND_BUSY_HOST_PRIORITY) | TDX_OPERAND_RCX;
+		regs->r[TDX_RAX] = TDX_OPERAND_BUSY | TDX_OPERAND_RCX;
 		return TDX_RESUME;
 	}
 	if (walk == WALK_DONE && state != ST_FREE && !(e.raw & SEPT_LEAF)) {

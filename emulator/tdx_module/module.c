@@ -158,6 +158,11 @@ int tdx_create(struct tdx_module **out, const struct tdx_config *config,
 	return 0;
 }
 
+void tdx_reseed(struct tdx_module *m, u64 seed)
+{
+	m->cfg.seed = m->random = seed;
+}
+
 void tdx_destroy(struct tdx_module *m)
 {
 	if (!m)

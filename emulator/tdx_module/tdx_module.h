@@ -177,6 +177,9 @@ int tdx_create(struct tdx_module **out, const struct tdx_config *config,
 	       const struct tdx_ops *ops);
 void tdx_destroy(struct tdx_module *m);		/* NULL is fine */
 
+/* From here on as if it had been made with that seed, but for the key of reports. */
+void tdx_reseed(struct tdx_module *m, uint64_t seed);
+
 const struct tdx_config *tdx_get_config(const struct tdx_module *m);
 
 /* ---- SEAMCALL ---- */
@@ -312,7 +315,8 @@ bool tdx_cpuid(struct tdx_module *m, const struct tdx_vcpu *vcpu, uint32_t leaf,
  * @posted_enabled: process posted interrupts
  * @secondary:      secondary controls that the host VMM set (bits 30 and 31)
  * @notify_window:  VMCS field of that name
- * @pend_nmi:       inject an NMI as soon as possible; see tdx_nmi_injected()
+ * @pend_nmi:       inject an NMI as soon as possible, see tdx_nmi_injected(); not while
+ *                  the guest has to fetch what its #VE was about
  * @entered:        it ran before, so the emulator knows its state
  */
 struct tdx_vcpu_state {

@@ -487,7 +487,8 @@ void tdx_vcpu_get(const struct tdx_vcpu *v, struct tdx_vcpu_state *state)
 		.posted_enabled = v->pin & PIN_POSTED_INTERRUPTS,
 		.secondary = v->secondary,
 		.notify_window = v->notify_window,
-		.pend_nmi = v->pend_nmi,
+		/* One in the handler of a #VE might take another, which is #DF then. */
+		.pend_nmi = v->pend_nmi && !v->ve.valid,
 		.entered = v->entered,
 	};
 	memcpy(state->tdvps, v->pages, sizeof(state->tdvps));

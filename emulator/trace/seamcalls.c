@@ -386,7 +386,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static bool busy(uint64_t status)
 {
 	return status >> 32 >= TDX_OPERAND_BUSY >> 32 &&
-	       status >> 32 <= TDX_OPERAND_BUSY_HOST_PRIORITY >> 32;
+	       status >> 32 <= TDX_OPERAND_BUSY_HOST_PRIORITY >> 32 &&
+	       status >> 32 != TDX_RND_NO_ENTROPY >> 32;
 }
 
 static bool status_matches(const struct tdx_trace_entry *e)

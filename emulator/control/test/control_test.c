@@ -184,6 +184,7 @@ TEST(injections)
 	REFUSES("inject MEM.TRACK SYS_BUSY times=", "want after=N");
 	REFUSES("inject MEM.TRACK SYS_BUSY times=-1", "want after=N");
 	REFUSES("inject MEM.TRACK SYS_BUSY per-million=1000001", "want after=N");
+	REFUSES("inject MEM.TRACK SYS_BUSY per-million=0", "want after=N");
 	OK(call(TDH_MEM_TRACK, td.tdr, 0, 0, 0));
 	for (unsigned int i = 0; i < TDX_MAX_INJECTIONS; i++)
 		SAYS("inject MEM.TRACK SYS_BUSY times=1", "ok\n");

@@ -605,6 +605,29 @@ TEST(an_injected_failure_is_no_bug)
 	TRUE(strstr(text, "TDX_PAGE_METADATA_INCORRECT|R8 (injected)"));
 }
 
+TEST(an_injected_success_is_none)
+{
+	struct tdx_injection injection = { .leaf = TDH_MNG_VPFLUSHDONE, .times = 1,
+		.status = TDX_NO_HKID_READY_TO_WBCACHE };
+	struct w_vcpu v, other_v;
+	struct w_td td, other;
+
+	lenient();
+	sys_ready();
+	td_runnable(&td, &v);
+	OK(call(TDH_VP_FLUSH, v.tdvpr, 0, 0, 0));
+	EQ(tdx_inject(w->m, &injection), 0);
+	STATUS(call(TDH_MNG_VPFLUSHDONE, td.tdr, 0, 0, 0), TDX_NO_HKID_READY_TO_WBCACHE);
+	/* so what is written back now is another's */
+	td_blocked(&other, &other_v);
+	told(TDX_RULE_KEYID, other.tdr);	/* it has asked for the same one first */
+	OK(call_on(0, TDH_PHYMEM_CACHE_WB, 0, 0, 0, 0));
+	OK(call_on(2, TDH_PHYMEM_CACHE_WB, 0, 0, 0, 0));
+	OK(call(TDH_MNG_VPFLUSHDONE, td.tdr, 0, 0, 0));
+	OK(call(TDH_MNG_KEY_FREEID, td.tdr, 0, 0, 0));
+	told(TDX_RULE_KEYID, td.tdr);
+}
+
 TEST(it_can_look_on_from_the_middle)
 {
 	struct w_vcpu v;

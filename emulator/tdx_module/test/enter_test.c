@@ -221,6 +221,23 @@ TEST(ept_violations)
 	host_regs(48, 2, 0, GPA_SHARED | 0x1000, 0);
 }
 
+TEST(an_nmi_waits_until_the_ve_information_is_fetched)
+{
+	const struct tdx_exit exit = { .reason = 12, .instr_len = 1 };
+	const uint64_t pend_nmi = 0x200000000000000b;
+	struct tdx_vcpu_state state;
+
+	ready();
+	OK(call(TDH_VP_WR, vcpu.tdvpr, pend_nmi, 1, 0xff));
+	enter(&vcpu);
+	EQ(tdx_raise_ve(w->m, w->entered, &exit), TDX_INJECT_VE);
+	tdx_vcpu_get(w->entered, &state);
+	EQ(state.pend_nmi, 0);
+	EQ(tdcall(TDG_VP_VEINFO_GET, 0, 0, 0), TDX_RESUME);
+	tdx_vcpu_get(w->entered, &state);
+	EQ(state.pend_nmi, 1);
+}
+
 TEST(pending_pages_raise_ve_if_the_td_wants_it)
 {
 	struct tdx_exit exit = { .reason = 48, .qualification = 0x82, .gpa = 0x1123, .gla = 0x9123 };

@@ -513,7 +513,7 @@ TEST(memory_leaves_find_locks_taken)
 	STATUS(accept(0), BUSY(RCX));
 	STATUS(block(0), BUSY(RCX));
 	EQ(tdx_lock_drop(w->m, TDX_LOCK_SEPT_ENTRY, td.tdr, 0, true), 0);
-	STATUS(accept(0), TDX_OPERAND_BUSY_HOST_PRIORITY | TDX_OPERAND_RCX);
+	STATUS(accept(0), BUSY(RCX));
 	OK(call(TDH_MEM_SEPT_RD, 0, td.tdr, 0, 0));
 	OK(accept(0));
 }

@@ -41,6 +41,28 @@ TEST(injection_hits_as_often_as_it_says)
 	EQ(tdx_inject(w->m, &(struct tdx_injection) { .leaf = 0 }), -ENOSPC);
 }
 
+static uint64_t pattern(uint64_t tdr, uint64_t seed)
+{
+	uint64_t hits = 0;
+
+	tdx_reseed(w->m, seed);
+	for (unsigned int i = 0; i < 64; i++)
+		hits = hits << 1 | (call(TDH_MEM_TRACK, tdr, 0, 0, 0) != 0);
+	return hits;
+}
+
+TEST(injection_by_chance_follows_the_seed)
+{
+	struct w_td td;
+
+	sys_ready();
+	td_inited(&td);
+	inject(TDH_MEM_TRACK, BUSY(TD_EPOCH), 0, 0, 500000);
+	EQ(pattern(td.tdr, 7), pattern(td.tdr, 7));
+	TRUE(pattern(td.tdr, 7) != pattern(td.tdr, 8));
+	EQ(tdx_get_config(w->m)->seed, 8);
+}
+
 TEST(an_injected_call_does_nothing)
 {
 	struct tdx_td_info info;
