@@ -63,16 +63,4 @@ int audit_check(struct order *o, struct finding *f);
  */
 int audit_check_mapped(int fd, struct finding *f);
 
-/**
- * audit_retire() - take a page out of use, for ever
- * @pfn: the page, whoever has it; free is best
- *
- * So that a page that was freed while a TD has it is not handed out to somebody who
- * would use it.  By hwpoison injection.
- *
- * Return: 0; -ENOENT if the kernel cannot inject that (CONFIG_HWPOISON_INJECT, debugfs);
- * or -errno.
- */
-int audit_retire(__u64 pfn);
-
 #endif

@@ -40,14 +40,13 @@ struct cases {
 /**
  * cases_find() - ask all test files of a folder
  * @dir:     the folder; borrowed for as long as @out is
- * @out:     receives the cases; free with cases_free(), also on error
+ * @out:     receives the cases, which stay
  * @why:     receives one sentence on error
  * @why_len: size of @why
  *
  * Return: 0 or -errno.
  */
 int cases_find(const char *dir, struct cases *out, char *why, size_t why_len);
-void cases_free(struct cases *cases);
 
 /* Whether the shell pattern @glob matches an address, its file or file.variant. */
 bool cases_match(const char *address, const char *glob);

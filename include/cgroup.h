@@ -28,7 +28,8 @@ struct cgroup;
 /* Why there can be none here, in one sentence, or NULL.  Static storage. */
 const char *cgroup_why_not(void);
 
-int cgroup_create(struct cgroup **out);		/* 0 or -errno */
+/* All of these return 0 or -errno. */
+int cgroup_create(struct cgroup **out);
 int cgroup_enter(const struct cgroup *cg, pid_t pid);	/* 0: the caller */
 int cgroup_leave(const struct cgroup *cg, pid_t pid);	/* to its creator's group */
 int cgroup_limit(const struct cgroup *cg, __u64 bytes);

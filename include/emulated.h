@@ -35,6 +35,8 @@ struct emulated_names {
  * @kernel_configs: the same
  * @sanitizer: off, warn or fatal
  * @trace:     write a SEAMCALL trace of each case
+ * @cpus:      processors
+ * @memory:    MB
  * @quantum:   instructions of a processor's turn
  * @schedule_seed: 0, or what the random length of turns starts from
  * @dir:       its folder, once it has been started

@@ -39,8 +39,8 @@ struct finding_page {
 
 /**
  * struct finding - what violates which invariant, where, by how much
- * @invariant: one word: freed, untouched, baseline, absent, orphan, present,
- *             counter, kmsg, ...
+ * @invariant: a word or two: freed, untouched, in place, absent, orphaned, counter,
+ *             kmsg, order, outcome, result, free-while-mapped, ...
  * @text:      one sentence, without a full stop
  * @first:     the range that was checked
  * @nr:        its length; 0 if the finding is not about pages

@@ -23,7 +23,6 @@
  * Return: 0, or -errno with @why set.
  */
 int folio_kcore_open(char *why, unsigned long why_len);
-void folio_kcore_close(void);
 
 /* As folio_by_file() and folio_by_pfn(); -ENXIO for a PFN that is no memory. */
 int folio_kcore_by_file(int fd, __u64 first, __u64 nr, struct folio_record *out,

@@ -11,13 +11,13 @@
  * the frame behind an address.  /proc/kpagecount is a count of *mappings*, not
  * of references: a private guest_memfd page reads 0 whatever holds it
  * (fs/proc/page.c).  All three files need root (CAP_SYS_ADMIN) to be of use.
+ *
+ * Threads: the first call of each opens its file, so that has to be alone.
  */
 
 /* /proc/kpageflags bits, include/uapi/linux/kernel-page-flags.h */
 #define FOLIO_KPF_BUDDY		10
-#define FOLIO_KPF_UNEVICTABLE	18
 #define FOLIO_KPF_HWPOISON	19
-#define FOLIO_KPF_NOPAGE	20
 #define FOLIO_KPF_THP		22
 
 /**

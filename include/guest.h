@@ -107,7 +107,7 @@ struct td *guest_td(const struct guest *g);
  * guest_memfd goes the mapping of it that guest_shared() made.
  */
 int guest_close_gmem(struct guest *g);
-int guest_close_vm(struct guest *g);	/* the VM and its vCPUs */
+void guest_close_vm(struct guest *g);	/* the VM and its vCPUs */
 
 /**
  * guest_bind() - make a memory slot over a range of the guest_memfd

@@ -40,6 +40,17 @@ int poison_behind(void *addr);
  */
 int poison_retire(__u64 pfn);
 
+/**
+ * poison_for_good() - take a page out of use until the next boot
+ * @pfn: its frame, whoever has it; free is best
+ *
+ * So that a page that was freed while a TD has it is not handed out to somebody who
+ * would use it: nothing undoes it.
+ *
+ * Return: as poison_inject(); -EOPNOTSUPP if the kernel has no such injection.
+ */
+int poison_for_good(__u64 pfn);
+
 /* Whether the kernel takes a frame for bad: 1, 0 or -errno. */
 int poison_is(__u64 pfn);
 

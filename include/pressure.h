@@ -27,13 +27,18 @@ int pressure_drop_caches(void);
 /* Switch NUMA balancing; host_restore_all() undoes it, as does "off" again. */
 int pressure_numa_balancing(bool on);
 
+/* How many pages of all processes it has marked so far, to see who touches them. */
+int pressure_numa_marked(__u64 *pages);
+
 /**
  * pressure_khugepaged() - let khugepaged look at all memory, and collapse what it likes
- * @ms: how long to wait for it to have come round
+ * @ms:        how long to wait for it to have come round
+ * @collapsed: receives whether it has collapsed anything; there is something that it may,
+ *             so if it has not, it has not shown what it can do
  *
  * Its settings are put back.  Return: also -ETIMEDOUT.
  */
-int pressure_khugepaged(unsigned int ms);
+int pressure_khugepaged(unsigned int ms, bool *collapsed);
 
 /**
  * pressure_allocate() - use anonymous memory for a moment

@@ -18,9 +18,6 @@ enum remote_kind {
 	REMOTE_NR_KINDS,
 };
 
-/* "process_vm", "ptrace", "proc_mem". */
-const char *remote_name(enum remote_kind kind);
-
 /**
  * remote_read() - read a word of another process
  * @kind: how

@@ -53,6 +53,7 @@ struct results_log {
 	int dirty;
 };
 
+/* A new file.  Return: 0; or -errno, -EEXIST for one, and then the log swallows everything. */
 int results_log_open(struct results_log *log, const char *dir, const char *name);
 
 /**
@@ -64,6 +65,7 @@ int results_log_open(struct results_log *log, const char *dir, const char *name)
  * Return: 0, or -errno and then nothing was appended, not even a part.
  */
 int results_log_add(struct results_log *log, const char *text, size_t len);
+/* The same for a line of JSON; and what was appended, to the disk: 0 or -errno. */
 int results_log_json(struct results_log *log, const json_t *line);
 int results_log_sync(struct results_log *log);
 void results_log_close(struct results_log *log);

@@ -26,8 +26,8 @@
  * struct seamcall - a call, as far as a line tells
  * @guest:      TDCALL
  * @leaf:       its number, without the version
- * @status:     what the module, or the processor, answered
- * @rcx, @rdx:  what a TDH.MEM leaf said of the S-EPT entry
+ * @status:     what the module, or the processor, answered; if @has_status
+ * @rcx, @rdx:  what a TDH.MEM leaf said of the S-EPT entry; if @has_entry
  */
 struct seamcall {
 	bool guest, has_status, has_entry;
@@ -47,6 +47,9 @@ bool seamcall_parse(const char *line, struct seamcall *s);
 
 /**
  * seamcall_describe() - say it in words, in one line
+ * @s:   the call
+ * @buf: receives the line, without a newline; cut if it does not fit
+ * @len: size of @buf; 500 is enough
  *
  *	TDH.MEM.PAGE.REMOVE: OPERAND_BUSY (SEPT_TREE), may be tried again: another call
  *	holds it; S-EPT entry of a 4K page: MAPPED, page 0x12345000

@@ -96,9 +96,12 @@ static inline int suite_check_rc(struct __test_metadata *t, const char *file,
 #define EXPECT_ERR(err, expr)	__SUITE_RC(#expr, expr, -(err), 0)
 #define ASSERT_ERR(err, expr)	__SUITE_RC(#expr, expr, -(err), 1)
 
+/* 0 or -errno of a system call. */
+#define RC(call)		((call) < 0 ? -errno : 0)
+
 /* A system call gives 0 or more; else tell its errno. */
-#define EXPECT_SYS(call)	__SUITE_RC(#call, (call) < 0 ? -errno : 0, 0, 0)
-#define ASSERT_SYS(call)	__SUITE_RC(#call, (call) < 0 ? -errno : 0, 0, 1)
+#define EXPECT_SYS(call)	__SUITE_RC(#call, RC(call), 0, 0)
+#define ASSERT_SYS(call)	__SUITE_RC(#call, RC(call), 0, 1)
 
 /* The census's invariants; see census.h.  Each settles before it complains. */
 #define EXPECT_FREED(before, first, nr)					\

@@ -97,9 +97,6 @@ int td_world_fill(struct td_world *w, bool filled);
 
 bool td_world_is_dead(const struct td_world *w);
 
-/* Where a guest_memfd is. */
-__u64 td_world_gpa(unsigned int file);
-
 /*
  * The vCPU of a role: before KVM_TDX_FINALIZE_VM there is one that is ready, then each
  * role has its own, as far as they go.

@@ -137,17 +137,3 @@ int audit_check_mapped(int fd, struct finding *f)
 	sept_free(&sept);
 	return rc;
 }
-
-int audit_retire(__u64 pfn)
-{
-	int fd = open("/sys/kernel/debug/hwpoison/corrupt-pfn", O_WRONLY | O_CLOEXEC), err = 0;
-	char text[32];
-
-	if (fd < 0)
-		return -errno;
-	snprintf(text, sizeof(text), "0x%llx", pfn);
-	if (write(fd, text, strlen(text)) < 0)
-		err = -errno;
-	close(fd);
-	return err;
-}

@@ -186,19 +186,6 @@ int cases_find(const char *dir, struct cases *out, char *why, size_t why_len)
 	return rc;
 }
 
-void cases_free(struct cases *cases)
-{
-	unsigned int i;
-
-	for (i = 0; i < cases->nr; i++)
-		free(cases->list[i].address);
-	for (i = 0; i < cases->nr_files; i++)
-		free(cases->files[i]);
-	free(cases->list);
-	free(cases->files);
-	memset(cases, 0, sizeof(*cases));
-}
-
 /*
  * The names a case goes by: file, file.variant (the same if it has no variant)
  * and the whole address.

@@ -652,7 +652,9 @@ static json_t *tdx_log(void)
 static json_t *tdx(const json_t *cpu_flags, const char *bugs, const json_t *modules_obj,
 		   const json_t *kvm_obj)
 {
+	static const char *const of_log[] = { "log", "keyids", "pamt_kb" };
 	json_t *obj = json_object(), *log = tdx_log(), *value;
+	const int err = errno;
 	unsigned int from, to;
 	unsigned long kb;
 	const char *line;
@@ -674,9 +676,8 @@ static json_t *tdx(const json_t *cpu_flags, const char *bugs, const json_t *modu
 		put_why(obj, "keyids", "the kernel log has no \"virt/tdx: BIOS enabled\" line");
 		put_why(obj, "pamt_kb", "the kernel log has no \"allocated for PAMT\" line");
 	} else {
-		put_why(obj, "log", "the kernel log cannot be read: %s", strerror(errno));
-		put_why(obj, "keyids", "as for log");
-		put_why(obj, "pamt_kb", "as for log");
+		for (i = 0; i < sizeof(of_log) / sizeof(*of_log); i++)
+			put_why(obj, of_log[i], "the kernel log cannot be read: %s", strerror(err));
 	}
 	json_array_foreach(log, i, value) {
 		line = json_string_value(value);

@@ -385,9 +385,7 @@ static long look_at_index(__u32 i, void *ctx)
 		addr += (index - view(addr, folio)->index) * bpf_core_type_size(struct page);
 
 	look_at(i, addr, folio_call.mapping);
-	folio_call.present++;
 	folio_call.some_page = addr;
-	folio_call.some_index = index;
 	return 0;
 }
 
@@ -403,7 +401,6 @@ int folio_by_file(void *ctx)
 	__u32 fd = folio_call.fd;
 
 	folio_call.error = FOLIO_E_NO_FD;
-	folio_call.present = 0;
 	folio_call.some_page = 0;
 	if (fd >= fdt->max_fds)
 		return 0;

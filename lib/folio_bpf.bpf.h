@@ -61,8 +61,6 @@ struct folio_call {
 	__u64 mapping;		/* in for PFNs, out for files: struct address_space */
 	__u64 ino;		/* likewise: the number of its inode */
 	__u64 some_page;	/* out: a struct page of the range, or 0 */
-	__u64 some_index;	/* out: its index */
-	__u32 present;		/* out: pages found */
 	__u32 error;		/* out: FOLIO_E_* */
 };
 

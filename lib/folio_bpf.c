@@ -28,7 +28,7 @@
 
 #define SHARED_FIRST_FD	200
 #define NR_SHARED	4
-#define SHARED_MAGIC	0x73657074666f6c32ull	/* another layout, another number */
+#define SHARED_MAGIC	0x73657074666f6c33ull	/* another layout, another number */
 
 static struct folio_bpf_prog *skel;	/* NULL if inherited */
 static struct folio_bpf_prog__bss *bss;	/* NULL until open */

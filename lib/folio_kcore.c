@@ -413,9 +413,3 @@ int folio_kcore_open(char *why, unsigned long why_len)
 		kcore_close();
 	return err;
 }
-
-void folio_kcore_close(void)
-{
-	kcore_close();
-	is_open = false;
-}

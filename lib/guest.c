@@ -637,12 +637,11 @@ int guest_close_gmem(struct guest *g)
 	return err;
 }
 
-int guest_close_vm(struct guest *g)
+void guest_close_vm(struct guest *g)
 {
 	g->ops->close_vm(g);
 	g->vm = -1;
 	g->vcpu = -1;
-	return 0;
 }
 
 /* Not by libkvm's wrappers, which keep books of slots and of guest_memfds. */

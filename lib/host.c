@@ -348,7 +348,11 @@ int host_set(const char *path, const char *value)
 	return rc;
 }
 
-int host_restore(const char *path)
+/*
+ * What is owed at a path, @was if several are, is owed no more; with @undo it is written
+ * back before.  -ENOENT if there is no such debt.
+ */
+static int strike_out(const char *op, const char *path, const char *was, bool undo)
 {
 	struct journal j;
 	json_t *entry;
@@ -357,12 +361,17 @@ int host_restore(const char *path)
 	rc = journal_open(&j);
 	if (rc)
 		return rc;
-	entry = journal_find(&j, "set", path, NULL, NULL);
-	rc = entry ? setting_write(path, entry_get(entry, "was")) : -ENOENT;
+	entry = journal_find(&j, op, path, was, NULL);
+	rc = !entry ? -ENOENT : undo ? setting_write(path, entry_get(entry, "was")) : 0;
 	if (!rc)
-		rc = journal_done(&j, path, NULL);
+		rc = journal_done(&j, path, was);
 	journal_close(&j);
 	return rc;
+}
+
+int host_restore(const char *path)
+{
+	return strike_out("set", path, NULL, true);
 }
 
 int host_owe(const char *path, const char *value)
@@ -380,31 +389,12 @@ int host_owe(const char *path, const char *value)
 
 int host_pay(const char *path, const char *value)
 {
-	struct journal j;
-	int rc;
-
-	rc = journal_open(&j);
-	if (rc)
-		return rc;
-	rc = journal_find(&j, "write", path, value, NULL) ? setting_write(path, value) : -ENOENT;
-	if (!rc)
-		rc = journal_done(&j, path, value);
-	journal_close(&j);
-	return rc;
+	return strike_out("write", path, value, true);
 }
 
 int host_forgive(const char *path, const char *value)
 {
-	struct journal j;
-	int rc;
-
-	rc = journal_open(&j);
-	if (rc)
-		return rc;
-	rc = journal_find(&j, "write", path, value, NULL) ? journal_done(&j, path, value) :
-	     -ENOENT;
-	journal_close(&j);
-	return rc;
+	return strike_out("write", path, value, false);
 }
 
 int host_owe_rmdir(const char *path)
@@ -423,15 +413,7 @@ int host_owe_rmdir(const char *path)
 
 int host_paid_rmdir(const char *path)
 {
-	struct journal j;
-	int rc;
-
-	rc = journal_open(&j);
-	if (rc)
-		return rc;
-	rc = journal_find(&j, "mkdir", path, NULL, NULL) ? journal_done(&j, path, NULL) : -ENOENT;
-	journal_close(&j);
-	return rc;
+	return strike_out("mkdir", path, NULL, false);
 }
 
 /* A cgroup cannot go while tasks are in it; give them back to its parent. */

@@ -17,10 +17,10 @@
 
 #include "emulator.h"
 #include "folio.h"
+#include "folio_proc.h"
 #include "guest.h"
 #include "need.h"
 
-#define PAGEMAP_PFN	((1ull << 55) - 1)
 #define REASONS_MAX	2048
 
 static void need_append(char *all, size_t len, const char *reason)
@@ -123,36 +123,17 @@ static const char *need_kpage(void)
 static const char *need_pagemap(void)
 {
 	static char why[160];
-	const char *reason = NULL;
-	uint64_t entry = 0;
-	char *page;
-	int fd;
+	__u64 pfn = 0;
+	int err;
 
-	fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	if (fd < 0) {
-		snprintf(why, sizeof(why),
-			 "cannot open /proc/self/pagemap (%s): build the kernel with CONFIG_PROC_PAGE_MONITOR=y",
-			 strerror(errno));
-		return why;
-	}
-
-	page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (page == MAP_FAILED) {
-		close(fd);
-		return "no memory for one page to look up in /proc/self/pagemap";
-	}
-	*(volatile char *)page = 1;
-	if (pread(fd, &entry, sizeof(entry), (uintptr_t)page / 4096 * sizeof(entry)) !=
-	    sizeof(entry)) {
-		snprintf(why, sizeof(why), "cannot read /proc/self/pagemap: %s",
-			 strerror(errno));
-		reason = why;
-	} else if (!(entry & PAGEMAP_PFN)) {
-		reason = "/proc/self/pagemap hides frame numbers: run as root (CAP_SYS_ADMIN)";
-	}
-	munmap(page, 4096);
-	close(fd);
-	return reason;
+	err = folio_proc_pfn(&pfn, &pfn);
+	if (!err)
+		return NULL;
+	if (err == -EPERM)
+		return "/proc/self/pagemap hides frame numbers: run as root (CAP_SYS_ADMIN)";
+	snprintf(why, sizeof(why), "cannot read /proc/self/pagemap (%s): build the kernel with CONFIG_PROC_PAGE_MONITOR=y",
+		 strerror(-err));
+	return why;
 }
 
 static const char *need_numa(void)

@@ -107,6 +107,11 @@ int poison_retire(__u64 pfn)
 	return inject(softly, NULL, pfn);
 }
 
+int poison_for_good(__u64 pfn)
+{
+	return by_frame(NULL, pfn);
+}
+
 int poison_undo(__u64 pfn)
 {
 	char frame[32];

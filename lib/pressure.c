@@ -86,6 +86,25 @@ int pressure_numa_balancing(bool on)
 	return err == -ENOENT ? 0 : err;
 }
 
+int pressure_numa_marked(__u64 *pages)
+{
+	FILE *from = fopen("/proc/vmstat", "re");
+	unsigned long long value;
+	int err = -EOPNOTSUPP;
+	char name[64];
+
+	if (!from)
+		return -errno;
+	while (err && fscanf(from, "%63s %llu", name, &value) == 2) {
+		if (strcmp(name, "numa_pte_updates"))
+			continue;
+		*pages = value;
+		err = 0;
+	}
+	fclose(from);
+	return err;
+}
+
 static int read_number(const char *path, unsigned long long *value)
 {
 	FILE *from = fopen(path, "re");
@@ -100,25 +119,22 @@ static int read_number(const char *path, unsigned long long *value)
 
 /*
  * khugepaged looks at processes only that have asked for huge pages, and then at all of
- * their memory.
+ * their memory.  This has small pages where it asks for a huge one.
  */
-static int ask_for_huge_page(void)
+static int ask_for_huge_page(char **room)
 {
-	char *room = mmap(NULL, 2 * HUGE_BYTES, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	char *page;
-	int err;
 
-	if (room == MAP_FAILED)
+	*room = mmap(NULL, 2 * HUGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (*room == MAP_FAILED)
 		return -errno;
-	page = (char *)(((__u64)room + HUGE_BYTES - 1) & ~(HUGE_BYTES - 1));
-	err = madvise(page, HUGE_BYTES, MADV_HUGEPAGE) ? -errno : 0;
-	*page = 1;
-	munmap(room, 2 * HUGE_BYTES);
-	return err;
+	page = (char *)(((__u64)*room + HUGE_BYTES - 1) & ~(HUGE_BYTES - 1));
+	return madvise(page, HUGE_BYTES, MADV_NOHUGEPAGE) ||
+	       madvise(page, HUGE_BYTES, MADV_POPULATE_WRITE) ||
+	       madvise(page, HUGE_BYTES, MADV_HUGEPAGE) ? -errno : 0;
 }
 
-int pressure_khugepaged(unsigned int ms)
+int pressure_khugepaged(unsigned int ms, bool *collapsed)
 {
 	static const struct {
 		const char *path, *value;
@@ -130,14 +146,16 @@ int pressure_khugepaged(unsigned int ms)
 		{ THP "khugepaged/alloc_sleep_millisecs", "1" },
 	};
 	const unsigned int nr = sizeof(settings) / sizeof(*settings);
-	unsigned long long before, now = 0;
+	unsigned long long before, had, has, now = 0;
+	char *room = MAP_FAILED;
 	unsigned int i;
 	int err;
 
-	err = read_number(THP "khugepaged/full_scans", &before);
+	err = read_number(THP "khugepaged/full_scans", &before) ?:
+	      read_number(THP "khugepaged/pages_collapsed", &had);
 	for (i = 0; i < nr && !err; i++)
 		err = host_set(settings[i].path, settings[i].value);
-	err = err ?: ask_for_huge_page();
+	err = err ?: ask_for_huge_page(&room);
 	/* The round that was going on has begun too early; the one behind it has not. */
 	while (!err && now < before + 2) {
 		usleep(1000);
@@ -147,6 +165,10 @@ int pressure_khugepaged(unsigned int ms)
 	}
 	while (i--)
 		host_restore(settings[i].path);
+	err = err ?: read_number(THP "khugepaged/pages_collapsed", &has);
+	*collapsed = !err && has != had;
+	if (room != MAP_FAILED)
+		munmap(room, 2 * HUGE_BYTES);
 	return err;
 }
 

@@ -10,17 +10,6 @@
 
 #include "remote.h"
 
-const char *remote_name(enum remote_kind kind)
-{
-	static const char * const names[] = {
-		[REMOTE_PROCESS_VM] = "process_vm",
-		[REMOTE_PTRACE]	    = "ptrace",
-		[REMOTE_PROC_MEM]   = "proc_mem",
-	};
-
-	return names[kind];
-}
-
 /* 0 if @n is a whole word, else the error. */
 static int whole(ssize_t n)
 {

@@ -96,10 +96,17 @@ void supervise_checked(void)
 	__atomic_add_fetch(&shared->told.checks, 1, __ATOMIC_RELAXED);
 }
 
+/* What is not recorded must not look as if all were well. */
+static void record(const struct finding *f, const char *where)
+{
+	int err = finding_record(f, where);
+
+	if (err)
+		supervise_broken(where, "the finding could not be recorded: %s", strerror(-err));
+}
+
 void supervise_failed(const struct finding *f, const char *where)
 {
-	int err;
-
 	if (!__atomic_exchange_n(&shared->told.failed, true, __ATOMIC_RELAXED) &&
 	    !shared->told.broken)
 		snprintf(shared->told.reason, sizeof(shared->told.reason), "%s: %s", where,
@@ -107,10 +114,7 @@ void supervise_failed(const struct finding *f, const char *where)
 	if (!f)
 		return;
 	finding_print(f, stderr);
-	err = finding_record(f, where);
-	if (err)
-		supervise_broken(where, "the finding could not be recorded: %s",
-				 strerror(-err));
+	record(f, where);
 }
 
 void supervise_broken(const char *where, const char *fmt, ...)
@@ -324,7 +328,7 @@ static int read_log(struct kmsg *log, bool show_all, char *first_bad, size_t len
 		if (!bad++ || (is_call && !decoded))
 			snprintf(first_bad, len, "%s", f.text);
 		decoded |= is_call;
-		finding_record(&f, "kernel log");
+		record(&f, "kernel log");
 	}
 	if (ret)
 		supervise_broken("kernel log", "it cannot be read: %s", strerror(-ret));
@@ -336,7 +340,7 @@ static int read_log(struct kmsg *log, bool show_all, char *first_bad, size_t len
 			    told->kmsg[kind].what);
 		if (!bad++)
 			snprintf(first_bad, len, "%s", f.text);
-		finding_record(&f, "kernel log");
+		record(&f, "kernel log");
 	}
 	if (bad || show_all) {
 		for (i = nr > LOG_LINES ? nr - LOG_LINES : 0; i < nr; i++)
@@ -362,7 +366,7 @@ static void take_report(void *ctx, const struct finding *f, const char *json)
 	if (!r->nr++)
 		snprintf(r->first, r->len, "%s: %s", f->invariant, f->text);
 	fprintf(stderr, "# sanitizer: %s\n", json);
-	finding_record(f, "sanitizer");
+	record(f, "sanitizer");
 }
 
 static void ignore_report(void *ctx, const struct finding *f, const char *json)

@@ -39,7 +39,10 @@ struct hold {
 	struct census *had[2][2];	/* what the files had, before and after the round; may be NULL */
 };
 
-/* EVERY is odd, so it is as often a round that begins with pages as one that begins without. */
+/*
+ * EVERY is odd, so it is as often a round that begins with pages as one that begins
+ * without; and the first of them is one with pages, as there may be no second.
+ */
 static bool is_looked_at(const struct hold *h)
 {
 	return race_round(h->r) % EVERY == EVERY - 1;
@@ -160,7 +163,7 @@ static int before_round(struct hold *h, struct finding *f)
 	if (!w->td)
 		rc = td_world_make(w);
 	w->pattern = 0xace0000000000000 + ((__u64)race_round(h->r) << 16);
-	rc = rc ?: td_world_fill(w, race_round(h->r) % 2 && !h->absent);
+	rc = rc ?: td_world_fill(w, !(race_round(h->r) % 2) && !h->absent);
 	if (!rc && h->race->before)
 		rc = h->race->before(w);
 	if (!rc && is_looked_at(h))

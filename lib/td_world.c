@@ -27,7 +27,8 @@ const char *td_stage_name(enum td_stage stage)
 	return names[stage];
 }
 
-__u64 td_world_gpa(unsigned int file)
+/* Where a guest_memfd is. */
+static __u64 gpa_of(unsigned int file)
 {
 	return file ? TD_WORLD_OTHER : TD_WORLD_GPA;
 }
@@ -39,7 +40,7 @@ unsigned int td_world_vcpu(const struct td_world *w, unsigned int me)
 
 int td_world_set_private(struct td_world *w, unsigned int file, bool private)
 {
-	return td_set_private(w->td, td_world_gpa(file), TD_WORLD_PAGES, private);
+	return td_set_private(w->td, gpa_of(file), TD_WORLD_PAGES, private);
 }
 
 int td_world_set_slot(struct td_world *w, unsigned int file, unsigned int flags, __u64 gpa,
@@ -108,7 +109,7 @@ static int add_file(struct td_world *w, unsigned int file)
 		return fd;
 	w->gmem[file] = fd;
 	return file || !(w->lacks & BIT(TD_SLOT)) ?
-	       td_world_set_slot(w, file, KVM_MEM_GUEST_MEMFD, td_world_gpa(file), TD_WORLD_PAGES) : 0;
+	       td_world_set_slot(w, file, KVM_MEM_GUEST_MEMFD, gpa_of(file), TD_WORLD_PAGES) : 0;
 }
 
 /* Whether vCPU 0 is initialised. */
@@ -178,9 +179,9 @@ int td_world_fill(struct td_world *w, bool filled)
 		if (rc || !filled || (!i && w->lacks & (BIT(TD_SLOT) | BIT(TD_PRIVATE))))
 			continue;
 		if (w->stage == TD_RUNNING)
-			rc = td_pages(w->td, 0, TD_OP_WRITE, td_world_gpa(i), TD_WORLD_PAGES, w->pattern, 0);
+			rc = td_pages(w->td, 0, TD_OP_WRITE, gpa_of(i), TD_WORLD_PAGES, w->pattern, 0);
 		else if (has_ready_vcpu(w))
-			rc = td_init_memory(w->td, td_world_gpa(i), w->source, TD_WORLD_PAGES, false, NULL);
+			rc = td_init_memory(w->td, gpa_of(i), w->source, TD_WORLD_PAGES, false, NULL);
 		else
 			rc = gmem_allocate(w->gmem[i], 0, TD_WORLD_PAGES);
 	}

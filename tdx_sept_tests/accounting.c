@@ -367,6 +367,9 @@ static int make_guests(struct attempt *a)
 	return err;
 }
 
+/*
+ * Claims: B09
+ */
 TEST_F(accounting, no_memory_is_lost_by_guests)
 {
 	/* A struct kvm alone is more than 16 pages. */

@@ -8,12 +8,11 @@
  * half back has to discard it, as QEMU does: by a hole in the guest_memfd after
  * a conversion to shared, by MADV_DONTNEED after one to private.
  *
- * Claims: C4, B39
+ * Claims: C4
  */
-#include <pthread.h>
-#include <stdatomic.h>
 #include <sys/mman.h>
 
+#include "busy.h"
 #include "gmem.h"
 #include "suite.h"
 
@@ -340,48 +339,26 @@ TEST_F(conversion, there_and_back_with_holes_leaks_nothing)
 	EXPECT_HELD(self->fd, 0, NR_PAGES, 0, 0);
 }
 
-struct toucher {
-	struct guest *g;
-	atomic_bool stop;
-	atomic_uint rounds;
-	int err;
-};
-
-static void *touch_until_told(void *arg)
+static int touch_some(void *g)
 {
-	struct toucher *t = arg;
-	int err;
+	int rc = guest_touch(g, 500, 24, PRIVATE_DATA);
 
-	while (!atomic_load(&t->stop) && !t->err) {
-		err = guest_touch(t->g, 500, 24, PRIVATE_DATA);
-		/* A conversion may cross the fault; KVM then leaves it to user space. */
-		if (err != -EFAULT || guest_fault(t->g)->err != EFAULT)
-			t->err = err;
-		atomic_fetch_add(&t->rounds, 1);
-	}
-	return NULL;
+	/* A conversion may cross the fault; KVM then leaves it to user space. */
+	return rc == -EFAULT && guest_fault(g)->err == EFAULT ? 0 : rc;
 }
 
 TEST_F(conversion, under_a_running_vcpu_leaks_nothing)
 {
-	struct toucher t = { .g = self->g };
-	unsigned int i, seen;
-	pthread_t thread;
+	struct busy vcpu;
+	unsigned int i;
+	int rc;
 
-	ASSERT_EQ(0, pthread_create(&thread, NULL, touch_until_told, &t));
-	for (i = 0; i < 100; i++) {
-		seen = atomic_load(&t.rounds);
-		while (atomic_load(&t.rounds) == seen && !t.err)
-			sched_yield();
-		if (guest_set_private(self->g, 504, 8, false) ||
-		    gmem_punch(self->fd, 504, 8) ||
-		    guest_set_private(self->g, 504, 8, true))
-			break;
-	}
-	EXPECT_EQ(100, i);
-	atomic_store(&t.stop, true);
-	pthread_join(thread, NULL);
-	EXPECT_OK(t.err);
+	rc = busy_start(&vcpu, touch_some, self->g);
+	for (i = 0; i < 100 && !rc; i++)
+		rc = busy_wait(&vcpu, 1) ?: guest_set_private(self->g, 504, 8, false) ?:
+		     gmem_punch(self->fd, 504, 8) ?: guest_set_private(self->g, 504, 8, true);
+	EXPECT_OK(rc);
+	EXPECT_OK(busy_end(&vcpu));
 
 	ASSERT_OK(guest_touch(self->g, 500, 24, PRIVATE_DATA));
 	EXPECT_HELD(self->fd, 500, 24, 0, 0);

@@ -90,7 +90,7 @@ FIXTURE_TEARDOWN(errors)
 }
 
 /* Errno as a result. */
-#define RC(call) ({ long __rc = (call); __rc < 0 ? -errno : __rc; })
+#define RESULT(call) ({ long __rc = (call); __rc < 0 ? -errno : __rc; })
 
 #define EXPECT_ALL_AS_BEFORE() do {					\
 	EXPECT_UNTOUCHED(self->before, 0, NR_PAGES);			\
@@ -117,7 +117,7 @@ FIXTURE_TEARDOWN(errors)
 	};								\
 									\
 	__VA_ARGS__;							\
-	RC(ioctl(to, KVM_CREATE_GUEST_MEMFD, &c));			\
+	RESULT(ioctl(to, KVM_CREATE_GUEST_MEMFD, &c));			\
 })
 #define CREATE(...) CREATE_ON(self->vm, __VA_ARGS__)
 
@@ -180,7 +180,7 @@ TEST_F(errors, create_may_refuse_reserved_fields_by_einval_only)
 
 TEST_F(errors, create_refuses_a_bad_address)
 {
-	EXPECT_REFUSED(EFAULT, RC(ioctl(self->vm, KVM_CREATE_GUEST_MEMFD, NULL)));
+	EXPECT_REFUSED(EFAULT, RESULT(ioctl(self->vm, KVM_CREATE_GUEST_MEMFD, NULL)));
 	EXPECT_CREATE_WORKS();
 }
 
@@ -215,7 +215,7 @@ TEST_F(errors, create_refuses_beyond_the_limit_of_descriptors)
  * fallocate(2)
  */
 
-#define FALLOCATE(mode, offset, len) RC(fallocate(self->fd, mode, offset, len))
+#define FALLOCATE(mode, offset, len) RESULT(fallocate(self->fd, mode, offset, len))
 
 /* On what is backed, respectively absent already: so these change nothing, too. */
 #define EXPECT_FALLOCATE_WORKS() do {					\
@@ -317,8 +317,8 @@ TEST_F(errors, fallocate_refuses_what_is_beyond_the_end)
 
 TEST_F(errors, fallocate_refuses_a_wrong_descriptor)
 {
-	EXPECT_REFUSED(EBADF, RC(fallocate(-1, ALLOCATE, 0, PAGE_BYTES)));
-	EXPECT_REFUSED(EBADF, RC(fallocate(-1, PUNCH, 0, PAGE_BYTES)));
+	EXPECT_REFUSED(EBADF, RESULT(fallocate(-1, ALLOCATE, 0, PAGE_BYTES)));
+	EXPECT_REFUSED(EBADF, RESULT(fallocate(-1, PUNCH, 0, PAGE_BYTES)));
 	EXPECT_FALLOCATE_WORKS();
 }
 
@@ -330,8 +330,8 @@ TEST_F(errors, read_and_write_are_refused)
 {
 	char byte = 1;
 
-	EXPECT_REFUSED(EINVAL, RC(read(self->fd, &byte, 1)));
-	EXPECT_REFUSED(EINVAL, RC(write(self->fd, &byte, 1)));
+	EXPECT_REFUSED(EINVAL, RESULT(read(self->fd, &byte, 1)));
+	EXPECT_REFUSED(EINVAL, RESULT(write(self->fd, &byte, 1)));
 	EXPECT_FALLOCATE_WORKS();
 }
 
@@ -339,17 +339,17 @@ TEST_F(errors, pread_and_pwrite_are_refused)
 {
 	char byte = 1;
 
-	EXPECT_REFUSED(ESPIPE, RC(pread(self->fd, &byte, 1, 0)));
-	EXPECT_REFUSED(ESPIPE, RC(pwrite(self->fd, &byte, 1, 0)));
-	EXPECT_REFUSED(EINVAL, RC(pread(self->fd, &byte, 1, -1)));
+	EXPECT_REFUSED(ESPIPE, RESULT(pread(self->fd, &byte, 1, 0)));
+	EXPECT_REFUSED(ESPIPE, RESULT(pwrite(self->fd, &byte, 1, 0)));
+	EXPECT_REFUSED(EINVAL, RESULT(pread(self->fd, &byte, 1, -1)));
 	EXPECT_FALLOCATE_WORKS();
 }
 
 TEST_F(errors, lseek_is_refused)
 {
-	EXPECT_REFUSED(ESPIPE, RC(lseek(self->fd, 0, SEEK_SET)));
-	EXPECT_REFUSED(ESPIPE, RC(lseek(self->fd, 0, SEEK_END)));
-	EXPECT_REFUSED(ESPIPE, RC(lseek(self->fd, 0, SEEK_DATA)));
+	EXPECT_REFUSED(ESPIPE, RESULT(lseek(self->fd, 0, SEEK_SET)));
+	EXPECT_REFUSED(ESPIPE, RESULT(lseek(self->fd, 0, SEEK_END)));
+	EXPECT_REFUSED(ESPIPE, RESULT(lseek(self->fd, 0, SEEK_DATA)));
 	EXPECT_FALLOCATE_WORKS();
 }
 
@@ -357,10 +357,10 @@ TEST_F(errors, ftruncate_is_refused)
 {
 	struct stat st;
 
-	EXPECT_REFUSED(EINVAL, RC(ftruncate(self->fd, 0)));
-	EXPECT_REFUSED(EINVAL, RC(ftruncate(self->fd, PAGE_BYTES)));
-	EXPECT_REFUSED(EINVAL, RC(ftruncate(self->fd, 2 * FILE_BYTES)));
-	EXPECT_REFUSED(EINVAL, RC(ftruncate(self->fd, -1)));
+	EXPECT_REFUSED(EINVAL, RESULT(ftruncate(self->fd, 0)));
+	EXPECT_REFUSED(EINVAL, RESULT(ftruncate(self->fd, PAGE_BYTES)));
+	EXPECT_REFUSED(EINVAL, RESULT(ftruncate(self->fd, 2 * FILE_BYTES)));
+	EXPECT_REFUSED(EINVAL, RESULT(ftruncate(self->fd, -1)));
 	ASSERT_EQ(0, fstat(self->fd, &st));
 	EXPECT_EQ(FILE_BYTES, st.st_size);
 	EXPECT_FALLOCATE_WORKS();
@@ -519,7 +519,7 @@ static struct kvm_userspace_memory_region2 good_region(int fd, void *addr)
 	struct kvm_userspace_memory_region2 r = good_region(self->fd, self->addr); \
 									\
 	__VA_ARGS__;							\
-	RC(ioctl(to, KVM_SET_USER_MEMORY_REGION2, &r));			\
+	RESULT(ioctl(to, KVM_SET_USER_MEMORY_REGION2, &r));			\
 })
 #define REGION(...) REGION_ON(self->vm, __VA_ARGS__)
 
@@ -787,13 +787,13 @@ TEST_F(errors, slot_refuses_a_file_by_the_older_ioctl)
 		.userspace_addr = (__u64)self->addr,
 	};
 
-	EXPECT_REFUSED(EINVAL, RC(ioctl(self->vm, KVM_SET_USER_MEMORY_REGION, &old)));
+	EXPECT_REFUSED(EINVAL, RESULT(ioctl(self->vm, KVM_SET_USER_MEMORY_REGION, &old)));
 	EXPECT_REGION_WORKS();
 }
 
 TEST_F(errors, slot_refuses_a_bad_address)
 {
-	EXPECT_REFUSED(EFAULT, RC(ioctl(self->vm, KVM_SET_USER_MEMORY_REGION2, NULL)));
+	EXPECT_REFUSED(EFAULT, RESULT(ioctl(self->vm, KVM_SET_USER_MEMORY_REGION2, NULL)));
 	EXPECT_REGION_WORKS();
 }
 
@@ -816,7 +816,7 @@ TEST_F(errors, slot_refuses_a_wrong_descriptor)
 	};								\
 									\
 	__VA_ARGS__;							\
-	RC(ioctl(self->vm, KVM_SET_MEMORY_ATTRIBUTES, &a));		\
+	RESULT(ioctl(self->vm, KVM_SET_MEMORY_ATTRIBUTES, &a));		\
 })
 
 /* KVMs built without private memory do not know the ioctl at all. */
@@ -895,7 +895,7 @@ TEST_F(errors, attributes_refuse_private_where_there_is_none)
 TEST_F(errors, attributes_refuse_a_bad_address)
 {
 	EXPECT_REFUSED(self->has_attributes ? EFAULT : ENOTTY,
-		       RC(ioctl(self->vm, KVM_SET_MEMORY_ATTRIBUTES, NULL)));
+		       RESULT(ioctl(self->vm, KVM_SET_MEMORY_ATTRIBUTES, NULL)));
 	EXPECT_ATTRIBUTES_WORK();
 }
 
@@ -910,7 +910,7 @@ TEST_F(errors, attributes_refuse_a_bad_address)
 	};								\
 									\
 	__VA_ARGS__;							\
-	RC(ioctl(guest_vcpu(self->g), KVM_PRE_FAULT_MEMORY, &p));	\
+	RESULT(ioctl(guest_vcpu(self->g), KVM_PRE_FAULT_MEMORY, &p));	\
 })
 
 /* Of pages that are backed already. */

@@ -10,13 +10,13 @@
  * Claims: B32
  */
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "busy.h"
 #include "gmem.h"
 #include "peer.h"
+#include "race.h"
 #include "suite.h"
 
 #define PAGE_BYTES	4096ull
@@ -30,6 +30,7 @@ FIXTURE(lifetime) {
 	struct guest *g;
 	struct census *before;
 	struct peer *peer;
+	struct race *race;
 	int fd, copy;
 };
 
@@ -48,6 +49,8 @@ FIXTURE_SETUP(lifetime)
 
 FIXTURE_TEARDOWN(lifetime)
 {
+	if (!race_end(self->race))
+		return;
 	peer_kill(self->peer);
 	census_free(self->before);
 	if (self->copy >= 0)
@@ -76,7 +79,7 @@ static const char *unmappable(const struct guest *g)
 TEST_F(lifetime, ends_with_the_file_after_the_vm)
 {
 	MAKE_GUEST();
-	ASSERT_OK(guest_close_vm(self->g));
+	guest_close_vm(self->g);
 	EXPECT_IN_PLACE(self->before, 0, NR_PAGES);
 
 	ASSERT_OK(guest_close_gmem(self->g));
@@ -95,7 +98,7 @@ TEST_F(lifetime, ends_with_the_file_under_an_open_vcpu)
 	MAKE_GUEST();
 	self->copy = dup(guest_vcpu(self->g));
 	ASSERT_OK(self->copy);
-	ASSERT_OK(guest_close_vm(self->g));
+	guest_close_vm(self->g);
 	EXPECT_IN_PLACE(self->before, 0, NR_PAGES);
 
 	ASSERT_OK(guest_close_gmem(self->g));
@@ -107,7 +110,7 @@ TEST_F(lifetime, ends_with_the_file_under_an_open_vm)
 	MAKE_GUEST();
 	self->copy = dup(guest_vm(self->g));
 	ASSERT_OK(self->copy);
-	ASSERT_OK(guest_close_vm(self->g));
+	guest_close_vm(self->g);
 	EXPECT_IN_PLACE(self->before, 0, NR_PAGES);
 
 	ASSERT_OK(guest_close_gmem(self->g));
@@ -138,7 +141,7 @@ TEST_F(lifetime, of_an_unbound_file_ends_with_it)
 	self->fd = guest_gmem(self->g);
 	ASSERT_OK(gmem_allocate(self->fd, FIRST, NR));
 	ASSERT_OK(census_take(&self->before, self->fd, 0, NR_PAGES));
-	ASSERT_OK(guest_close_vm(self->g));
+	guest_close_vm(self->g);
 	EXPECT_UNTOUCHED(self->before, 0, NR_PAGES);
 
 	ASSERT_OK(guest_close_gmem(self->g));
@@ -160,7 +163,7 @@ TEST_F(lifetime, ends_for_the_guest_with_the_file)
 TEST_F(lifetime, of_a_file_without_its_vm_goes_on)
 {
 	MAKE_GUEST();
-	ASSERT_OK(guest_close_vm(self->g));
+	guest_close_vm(self->g);
 
 	ASSERT_OK(gmem_punch(self->fd, FIRST, NR / 2));
 	EXPECT_FREED(self->before, FIRST, NR / 2);
@@ -178,7 +181,7 @@ TEST_F(lifetime, ends_with_a_mapping_that_outlives_the_file)
 	MAKE_GUEST();
 	REQUIRE(unmappable(self->g));
 	ASSERT_OK(gmem_map(self->fd, FIRST, NR, &map));
-	ASSERT_OK(guest_close_vm(self->g));
+	guest_close_vm(self->g);
 	ASSERT_OK(guest_close_gmem(self->g));
 
 	for (i = 0; i < NR; i++) {
@@ -315,7 +318,7 @@ TEST_F(lifetime, is_prolonged_by_a_child)
 
 	MAKE_GUEST();
 	ASSERT_OK(peer_start(&self->peer, child_keeps, &self->fd));
-	ASSERT_OK(guest_close_vm(self->g));
+	guest_close_vm(self->g);
 	ASSERT_OK(guest_close_gmem(self->g));
 
 	/* Only the child has the file now.  The census knows it by its number. */
@@ -474,9 +477,6 @@ TEST_F(lifetime, of_one_killed_while_it_touches_its_mapping_ends)
 	kill_in_the_middle(_metadata, variant->type, work_map);
 }
 
-/*
- * Claims: B20
- */
 TEST_F(lifetime, of_one_killed_while_its_vcpu_touches_and_it_punches_ends)
 {
 	kill_in_the_middle(_metadata, variant->type, work_vcpu_and_punch);
@@ -507,38 +507,22 @@ TEST_F(lifetime, of_one_killed_with_the_only_descriptor_ends)
  * Closed in the middle
  */
 
-struct toucher {
-	struct guest *g;
-	atomic_uint rounds;
-	atomic_bool ended;
-};
-
-static void *touch_until_it_fails(void *arg)
+static int touch_some(void *g)
 {
-	struct toucher *t = arg;
-
-	while (!guest_touch(t->g, FIRST, NR, PATTERN))
-		atomic_fetch_add(&t->rounds, 1);
-	atomic_store(&t->ended, true);
-	return NULL;
+	return guest_touch(g, FIRST, NR, PATTERN);
 }
 
 TEST_F(lifetime, ends_with_the_file_under_a_running_vcpu)
 {
-	struct toucher t;
-	pthread_t vcpu;
+	struct busy vcpu;
 	int round;
 
 	for (round = 0; round < 10; round++) {
 		MAKE_GUEST();
-		t = (struct toucher){ .g = self->g };
-		ASSERT_EQ(0, pthread_create(&vcpu, NULL, touch_until_it_fails, &t));
-		/* It does run by then. */
-		while (!atomic_load(&t.rounds) && !atomic_load(&t.ended))
-			sched_yield();
-		EXPECT_LT(0, atomic_load(&t.rounds));
+		ASSERT_OK(busy_start(&vcpu, touch_some, self->g));
 		ASSERT_OK(guest_close_gmem(self->g));
-		pthread_join(vcpu, NULL);
+		EXPECT_GT(0, busy_wait(&vcpu, 0));
+		busy_end(&vcpu);
 		EXPECT_FREED(self->before, 0, NR_PAGES);
 
 		census_free(self->before);
@@ -548,10 +532,14 @@ TEST_F(lifetime, ends_with_the_file_under_a_running_vcpu)
 	}
 }
 
-static void *unbind(void *arg)
+static int delete_slot(void *g, unsigned int me __maybe_unused)
 {
-	guest_unbind(arg, GUEST_SLOT);
-	return NULL;
+	return guest_unbind(g, GUEST_SLOT);
+}
+
+static int close_file(void *g, unsigned int me __maybe_unused)
+{
+	return guest_close_gmem(g);
 }
 
 /*
@@ -559,14 +547,18 @@ static void *unbind(void *arg)
  */
 TEST_F(lifetime, ends_with_the_file_while_its_slot_is_deleted)
 {
-	pthread_t deleter;
-	int round;
+	const struct race_role deleter = { .name = "slot_delete", .act = delete_slot };
+	const struct race_role closer = { .name = "close_gmem", .act = close_file };
+	const struct race_plan plan = {
+		.roles = { &deleter, &closer }, .nr = 2, .allowed = "0 0",
+		.rounds = 30, .seconds = 5,
+	};
 
-	for (round = 0; round < 10; round++) {
+	REQUIRE(race_why_not());
+	ASSERT_OK(race_start(&self->race, &plan));
+	while (race_next(self->race)) {
 		MAKE_GUEST();
-		ASSERT_EQ(0, pthread_create(&deleter, NULL, unbind, self->g));
-		ASSERT_OK(guest_close_gmem(self->g));
-		pthread_join(deleter, NULL);
+		ASSERT_OK(race_go(self->race, self->g));
 		EXPECT_FREED(self->before, 0, NR_PAGES);
 
 		census_free(self->before);
@@ -574,6 +566,7 @@ TEST_F(lifetime, ends_with_the_file_while_its_slot_is_deleted)
 		guest_destroy(self->g);
 		self->g = NULL;
 	}
+	EXPECT_RACE(self->race);
 }
 
 SUITE(.needs = NEED_KVM | NEED_GMEM | NEED_REFCOUNT)

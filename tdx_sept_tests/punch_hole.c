@@ -9,11 +9,10 @@
  *
  * Claims: C4
  */
-#include <pthread.h>
-#include <stdatomic.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "busy.h"
 #include "cgroup.h"
 #include "gmem.h"
 #include "peer.h"
@@ -405,23 +404,9 @@ TEST_F(punch_hole, after_its_slot_is_gone_frees_it)
 	EXPECT_HOLE(500, 24);
 }
 
-struct toucher {
-	struct guest *g;
-	__u64 first, nr;
-	atomic_bool stop;
-	atomic_uint rounds;
-	int err;
-};
-
-static void *touch_until_told(void *arg)
+static int touch_some(void *g)
 {
-	struct toucher *t = arg;
-
-	while (!atomic_load(&t->stop) && !t->err) {
-		t->err = guest_touch(t->g, t->first, t->nr, PATTERN);
-		atomic_fetch_add(&t->rounds, 1);
-	}
-	return NULL;
+	return guest_touch(g, 500, 24, PATTERN);
 }
 
 /*
@@ -429,23 +414,16 @@ static void *touch_until_told(void *arg)
  */
 TEST_F(punch_hole, under_a_running_vcpu_frees_it)
 {
-	struct toucher t = { .g = self->g, .first = 500, .nr = 24 };
-	unsigned int i, seen;
-	pthread_t thread;
+	struct busy vcpu;
+	unsigned int i;
+	int rc;
 
-	ASSERT_EQ(0, pthread_create(&thread, NULL, touch_until_told, &t));
-	for (i = 0; i < 200; i++) {
+	rc = busy_start(&vcpu, touch_some, self->g);
+	for (i = 0; i < 200 && !rc; i++)
 		/* So that there is something to punch each time. */
-		seen = atomic_load(&t.rounds);
-		while (atomic_load(&t.rounds) == seen && !t.err)
-			sched_yield();
-		if (gmem_punch(self->fd, 504 + i % 8, 8))
-			break;
-	}
-	EXPECT_EQ(200, i);
-	atomic_store(&t.stop, true);
-	pthread_join(thread, NULL);
-	EXPECT_OK(t.err);
+		rc = busy_wait(&vcpu, 1) ?: gmem_punch(self->fd, 504 + i % 8, 8);
+	EXPECT_OK(rc);
+	EXPECT_OK(busy_end(&vcpu));
 
 	/* The vCPU stands still now; what it touched last is all there is. */
 	ASSERT_OK(guest_touch(self->g, 500, 24, PATTERN));

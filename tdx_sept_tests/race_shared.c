@@ -19,7 +19,7 @@
 FIXTURE(race_shared) {
 	struct guest *g;
 	struct race *race;
-	struct census *before;
+	struct census *before, *after;
 	char *map;
 	int pipe[2];
 };
@@ -49,6 +49,7 @@ FIXTURE_TEARDOWN(race_shared)
 	close(self->pipe[0]);
 	close(self->pipe[1]);
 	census_free(self->before);
+	census_free(self->after);
 	guest_destroy(self->g);
 }
 
@@ -138,11 +139,15 @@ static void hold(struct __test_metadata *_metadata, FIXTURE_DATA(race_shared) *s
 			ASSERT_OK(census_take(&self->before, guest_gmem(self->g), 0, NR_PAGES));
 		}
 		ASSERT_OK(race_go(self->race, self));
+		/* What came meanwhile, perhaps in the place of those that went. */
+		ASSERT_OK(census_take(&self->after, guest_gmem(self->g), 0, NR_PAGES));
 		ASSERT_OK(gmem_punch(guest_gmem(self->g), 0, NR_PAGES));
 		if (self->before)
 			EXPECT_FREED(self->before, 0, NR_PAGES);
+		EXPECT_FREED(self->after, 0, NR_PAGES);
 		census_free(self->before);
-		self->before = NULL;
+		census_free(self->after);
+		self->before = self->after = NULL;
 	}
 	EXPECT_RACE(self->race);
 }

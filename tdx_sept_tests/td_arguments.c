@@ -50,8 +50,6 @@ FIXTURE_VARIANT_ADD(td_arguments, tdx) {};
 
 typedef FIXTURE_DATA(td_arguments) world;
 
-#define RC(call) ((call) < 0 ? -errno : 0)
-
 FIXTURE_SETUP(td_arguments)
 {
 	REQUIRE(guest_why_not(GUEST_TDX));

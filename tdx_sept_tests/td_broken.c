@@ -32,6 +32,7 @@
 #include "kmsg.h"
 #include "order.h"
 #include "pinned.h"
+#include "poison.h"
 #include "sequence.h"
 #include "suite.h"
 #include "td.h"
@@ -243,7 +244,7 @@ static void check_audit(struct __test_metadata *_metadata, FIXTURE_DATA(td_broke
 		EXPECT_EQ(*pfn, pages[0].pfn);
 	*pfn = pages[0].pfn;
 	EXPECT_FALSE(pages[0].reused);
-	ASSERT_OK(audit_retire(*pfn));
+	ASSERT_OK(poison_for_good(*pfn));
 }
 
 /* C13: another TD notices nothing, and a new one can be made. */

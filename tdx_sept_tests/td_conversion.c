@@ -8,7 +8,7 @@
  * else; in the emulated machine the TDX module says at which GPA a TD has it; and what
  * the guest then writes to shared memory is in another frame.
  *
- * Claims: C2, C4, B39
+ * Claims: C2, C4
  */
 #include <sys/mman.h>
 

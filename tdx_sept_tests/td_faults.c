@@ -6,7 +6,7 @@
  * By KVM's own counters everywhere, by those of the TDX module in the emulated machine.
  * Time is no part of it: that is for hardware, and for a comparison with another kernel.
  *
- * Claims: C16, B40
+ * Claims: C16
  */
 #include <pthread.h>
 
@@ -139,6 +139,8 @@ static void *touch_by_other(void *arg)
 /*
  * Two vCPUs after the same pages: each page is given once, whoever comes first.  How
  * often they have to come again until it is, depends on the schedule.
+ *
+ * Claims: B40
  */
 TEST_F(td_faults, of_two_vcpus_map_each_page_once)
 {

@@ -6,7 +6,7 @@
  *
  * td_conversion.c has uniform ranges of every shape.
  *
- * Claims: C2, C4, B39, B47
+ * Claims: C2, C4, B47
  */
 #include <stdlib.h>
 #include <sys/ioctl.h>

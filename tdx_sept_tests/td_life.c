@@ -4,8 +4,6 @@
  * the life ends, keyid and memory come back.
  *
  * Documentation/virt/kvm/x86/intel-tdx.rst has the order of the steps.
- *
- * Claims: B08, B32
  */
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -193,7 +191,7 @@ TEST_F(td_life, can_end_after_each_step)
 }
 
 /*
- * Claims: B09, B10
+ * Claims: B08, B09, B32
  */
 TEST_F(td_life, can_end_after_each_step_without_a_leak)
 {
@@ -216,7 +214,7 @@ TEST_F(td_life, can_end_after_each_step_without_a_leak)
 }
 
 /*
- * Claims: C14, B32, B34
+ * Claims: C14, B08, B32, B34
  */
 TEST_F(td_life, can_end_in_any_order)
 {

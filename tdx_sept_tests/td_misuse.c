@@ -50,8 +50,6 @@ FIXTURE_VARIANT(td_misuse) {
 
 FIXTURE_VARIANT_ADD(td_misuse, tdx) { .plan.nr_vcpus = 2 };
 
-#define RC(call) ((call) < 0 ? -errno : 0)
-
 static int nothing(struct td *td, unsigned int vcpu)
 {
 	return td_pages(td, vcpu, TD_OP_NONE, 0, 0, 0, 0);

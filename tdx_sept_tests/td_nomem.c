@@ -53,9 +53,8 @@ FIXTURE(td_nomem) {
 
 FIXTURE_VARIANT(td_nomem) {
 	unsigned int step;
+	bool frugal;		/* may do without an allocation */
 };
-
-#define RC(call) ((call) < 0 ? -errno : 0)
 
 /*
  * Steps
@@ -235,14 +234,14 @@ FIXTURE_VARIANT_ADD(td_nomem, tdx_adding_a_slot) { ADD_SLOT };
 FIXTURE_VARIANT_ADD(td_nomem, tdx_set_attributes) { SET_PRIVATE };
 FIXTURE_VARIANT_ADD(td_nomem, tdx_fallocate) { ALLOCATE };
 FIXTURE_VARIANT_ADD(td_nomem, tdx_init_mem_region) { INIT_MEMORY };
-FIXTURE_VARIANT_ADD(td_nomem, tdx_finalize) { FINALIZE };
+FIXTURE_VARIANT_ADD(td_nomem, tdx_finalize) { FINALIZE, .frugal = true };
 FIXTURE_VARIANT_ADD(td_nomem, tdx_pre_fault) { PREFAULT };
-FIXTURE_VARIANT_ADD(td_nomem, tdx_first_run) { START };
+FIXTURE_VARIANT_ADD(td_nomem, tdx_first_run) { START, .frugal = true };
 FIXTURE_VARIANT_ADD(td_nomem, tdx_run) { TOUCH };
-FIXTURE_VARIANT_ADD(td_nomem, tdx_punch) { PUNCH };
-FIXTURE_VARIANT_ADD(td_nomem, tdx_deleting_a_slot) { DELETE_SLOT };
-FIXTURE_VARIANT_ADD(td_nomem, tdx_closing_the_guest_memfd) { CLOSE_GMEM };
-FIXTURE_VARIANT_ADD(td_nomem, tdx_closing_it) { CLOSE_TD };
+FIXTURE_VARIANT_ADD(td_nomem, tdx_punch) { PUNCH, .frugal = true };
+FIXTURE_VARIANT_ADD(td_nomem, tdx_deleting_a_slot) { DELETE_SLOT, .frugal = true };
+FIXTURE_VARIANT_ADD(td_nomem, tdx_closing_the_guest_memfd) { CLOSE_GMEM, .frugal = true };
+FIXTURE_VARIANT_ADD(td_nomem, tdx_closing_it) { CLOSE_TD, .frugal = true };
 
 FIXTURE_SETUP(td_nomem)
 {
@@ -434,7 +433,7 @@ TEST_F(td_nomem, fails_by_enomem_and_can_be_done_again)
 {
 	const unsigned int nr = rounds() ?: 1;
 	enum outcome outcome = GOES_ON;
-	unsigned int round, n, failed = 0;
+	unsigned int round, n = 1, hit = 0, failed = 0;
 	struct meter before;
 
 	for (round = 0; round < nr && !failed; round++) {
@@ -448,8 +447,11 @@ TEST_F(td_nomem, fails_by_enomem_and_can_be_done_again)
 			failed += outcome == FAILED;
 			EXPECT_BACK(&self->at_start, METER_HKIDS, 0);
 		}
+		hit = n - 1 > hit ? n - 1 : hit;
 	}
 	EXPECT_EQ(NO_FAULT, outcome);
+	TH_LOG("%s: %u faults", steps[variant->step].name, hit);
+	EXPECT_EQ(true, hit || variant->frugal);
 	EXPECT_BACK(&self->at_start, METER_HKIDS, 0);
 	if (nr > 1) {
 		EXPECT_BACK(&before, METER_LOST, (nr - 1) / 2 + TOLERANCE);

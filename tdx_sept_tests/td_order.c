@@ -15,11 +15,10 @@
  *
  * Claims: C5, C14, B32, B34
  */
-#include <pthread.h>
-#include <stdatomic.h>
 #include <unistd.h>
 
 #include "audit.h"
+#include "busy.h"
 #include "gmem.h"
 #include "order.h"
 #include "peer.h"
@@ -337,19 +336,9 @@ TEST_F(td_order, td_lives_as_long_as_somebody_has_its_file)
 #define LOAD_ROUNDS	4		/* unless the suite says otherwise */
 #define OPERAND_BUSY	0x80000200u	/* class of a status, its upper half */
 
-struct load {
-	struct guest *g;
-	atomic_bool stop;
-	int err;
-};
-
-static void *write_on(void *arg)
+static int write_all(void *g)
 {
-	struct load *l = arg;
-
-	while (!l->err && !l->stop)
-		l->err = td_pages(guest_td(l->g), 1, TD_OP_WRITE, GUEST_GPA, LOAD_PAGES, PATTERN, 0);
-	return NULL;
+	return td_pages(guest_td(g), 1, TD_OP_WRITE, GUEST_GPA, LOAD_PAGES, PATTERN, 0);
 }
 
 struct unmaps {
@@ -383,10 +372,9 @@ static void count_unmaps(const struct order_event *e, size_t nr, size_t since, s
 TEST_F(td_order, no_unmap_fails_while_a_vcpu_uses_the_pages_beside)
 {
 	const struct td_plan two = { .unmeasured = true, .nr_vcpus = 2 };
-	struct load load = {};
 	struct unmaps u = {};
 	const struct order_event *events;
-	pthread_t thread;
+	struct busy vcpu;
 	__u64 page, unmaps = 0;
 	size_t nr;
 	unsigned int round;
@@ -394,19 +382,16 @@ TEST_F(td_order, no_unmap_fails_while_a_vcpu_uses_the_pages_beside)
 	ASSERT_OK(guest_create_td(&self->g, &two, LOAD_PAGES));
 	ASSERT_OK(guest_touch(self->g, 0, LOAD_PAGES, PATTERN));
 	self->since = order_mark(self->order);
-	load.g = self->g;
-	ASSERT_EQ(0, pthread_create(&thread, NULL, write_on, &load));
+	ASSERT_OK(busy_start(&vcpu, write_all, self->g));
 	for (round = 0; round < supervise_rounds(LOAD_ROUNDS); round++) {
 		for (page = 0; page < LOAD_PAGES; page += 2, unmaps++) {
 			EXPECT_OK(guest_prefault(self->g, page, 1));
 			EXPECT_OK(gmem_punch(guest_gmem(self->g), page, 1));
 		}
 		order_mark(self->order);
+		EXPECT_OK(busy_wait(&vcpu, 1));
 	}
-	load.stop = true;
-	pthread_join(thread, NULL);
-
-	EXPECT_OK(load.err);
+	EXPECT_OK(busy_end(&vcpu));
 	EXPECT_EQ(NULL, order_why_holes(self->order));
 	events = order_events(self->order, &nr);
 	count_unmaps(events, nr, self->since, &u);

@@ -96,10 +96,10 @@ static int make(struct guest **out)
 	       guest_touch(*out, 0, NR / 2, DATA) ?: guest_prefault(*out, NR / 2, NR / 2);
 }
 
-enum word { END, SHOW };
+enum word { END, SHOW, SHOW_FILE };
 
 /* Say that it is here; show it, as often as asked; end when told. */
-static int hold(struct peer *me, int fd)
+static int hold(struct peer *me, int fd, int file)
 {
 	__u64 word = END;
 	int rc = fd < 0 ? fd : peer_tell(me, 0);
@@ -108,7 +108,7 @@ static int hold(struct peer *me, int fd)
 		rc = rc ?: peer_hear(me, &word, TIMEOUT_MS);
 		if (rc || word == END)
 			return rc;
-		rc = peer_send_fd(me, fd);
+		rc = peer_send_fd(me, word == SHOW ? fd : file);
 	}
 }
 
@@ -120,7 +120,7 @@ struct child {
 static int child_is_passed(struct peer *me, void *arg)
 {
 	(void)arg;
-	return hold(me, peer_recv_fd(me, TIMEOUT_MS));
+	return hold(me, peer_recv_fd(me, TIMEOUT_MS), -1);
 }
 
 static int child_inherits(struct peer *me, void *arg)
@@ -130,7 +130,7 @@ static int child_inherits(struct peer *me, void *arg)
 
 	/* All others go, and so does the mapping of the vCPU's page. */
 	guest_destroy(c->g);
-	return hold(me, fd < 0 ? -errno : fd);
+	return hold(me, fd < 0 ? -errno : fd, -1);
 }
 
 static int child_makes(struct peer *me, void *arg)
@@ -138,7 +138,7 @@ static int child_makes(struct peer *me, void *arg)
 	struct child *c = arg;
 	int rc = make(&c->g);
 
-	return rc ?: hold(me, descriptor(c->g, c->held));
+	return rc ?: hold(me, descriptor(c->g, c->held), guest_gmem(c->g));
 }
 
 /* Let the other process go. */
@@ -162,6 +162,19 @@ static int take_census(FIXTURE_DATA(td_ownership) *self, int gmem)
 	return census_take(&self->before, gmem, 0, NR_PAGES);
 }
 
+/* Have the other process's file here for as long as it takes to look at it. */
+static int look_at_file(FIXTURE_DATA(td_ownership) *self)
+{
+	int rc = peer_tell(self->peer, SHOW_FILE), fd;
+
+	fd = rc ?: peer_recv_fd(self->peer, TIMEOUT_MS);
+	if (fd < 0)
+		return fd;
+	rc = take_census(self, fd);
+	close(fd);
+	return rc;
+}
+
 /* The other process is the one that makes it, and has gone. */
 static int take_over(FIXTURE_DATA(td_ownership) *self, const struct child *c, bool killed)
 {
@@ -173,8 +186,7 @@ static int take_over(FIXTURE_DATA(td_ownership) *self, const struct child *c, bo
 	self->fd = peer_recv_fd(self->peer, TIMEOUT_MS);
 	if (self->fd < 0)
 		return self->fd;
-	if (c->held == GMEM)
-		rc = take_census(self, self->fd);
+	rc = c->held == GMEM ? take_census(self, self->fd) : look_at_file(self);
 	return rc ?: end(&self->peer, killed);
 }
 

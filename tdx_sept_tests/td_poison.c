@@ -10,13 +10,13 @@
  *
  * Claims: B45
  */
-#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "busy.h"
 #include "emulator.h"
 #include "folio_proc.h"
 #include "gmem.h"
@@ -273,40 +273,19 @@ TEST_F(td_poison, is_not_spread_by_a_new_slot)
 	EXPECT_HELD(self->fd, BAD, 1, 0, 1);
 }
 
-struct toucher {
-	struct guest *g;
-	atomic_bool stop;
-	atomic_uint rounds;
-	int rc;
-};
-
-static void *touch_others(void *arg)
+static int touch_others(void *g)
 {
-	struct toucher *t = arg;
-
-	while (!atomic_load(&t->stop) && !t->rc) {
-		t->rc = guest_touch(t->g, FIRST, BAD - FIRST, DATA);
-		atomic_fetch_add(&t->rounds, 1);
-	}
-	return NULL;
+	return guest_touch(g, FIRST, BAD - FIRST, DATA);
 }
 
 TEST_F(td_poison, does_not_stop_a_guest_that_works_elsewhere)
 {
-	struct toucher t = { .g = self->g };
-	unsigned int seen;
-	pthread_t vcpu;
+	struct busy vcpu;
 
-	ASSERT_EQ(0, pthread_create(&vcpu, NULL, touch_others, &t));
-	while (!atomic_load(&t.rounds) && !t.rc)
-		sched_yield();
+	ASSERT_OK(busy_start(&vcpu, touch_others, self->g));
 	POISON();
-	seen = atomic_load(&t.rounds);
-	while (atomic_load(&t.rounds) < seen + 2 && !t.rc)
-		sched_yield();
-	atomic_store(&t.stop, true);
-	pthread_join(vcpu, NULL);
-	EXPECT_OK(t.rc);
+	EXPECT_OK(busy_wait(&vcpu, 2));
+	EXPECT_OK(busy_end(&vcpu));
 	EXPECT_OTHERS_GOOD();
 }
 

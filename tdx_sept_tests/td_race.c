@@ -26,31 +26,51 @@ FIXTURE(td_race) {};
 FIXTURE_VARIANT(td_race) {
 	enum td_stage stage;
 	const struct td_role *role;
+	bool apart;
 };
 
-/* A variant for each role in each stage that it makes sense in. */
-static void __attribute__((constructor)) make_variants(void)
+/*
+ * Pairs that come out wrong on some kernels (configs/errata.json) have a case of their
+ * own, or nothing would be seen of what comes behind them: K10.
+ */
+static bool is_apart(enum td_stage stage, const struct td_role *a, const struct td_role *b)
+{
+	return stage == TD_BUILT && !strcmp(a->race.name, "finalize") &&
+	       !strncmp(b->race.name, "punch", strlen("punch"));
+}
+
+static void add_variant(enum td_stage stage, const struct td_role *role, bool apart)
 {
 	static FIXTURE_VARIANT(td_race) values[TD_NR_STAGES * 64];
 	static struct __fixture_variant_metadata variants[TD_NR_STAGES * 64];
-	const struct td_role *role;
-	enum td_stage stage;
-	unsigned int nr = 0;
+	static unsigned int nr;
 	char *name;
+
+	if (nr == ARRAY_SIZE(values) ||
+	    asprintf(&name, "tdx_%s_%s%s", td_stage_name(stage), role->race.name,
+		     apart ? "_apart" : "") < 0)
+		abort();
+	values[nr] = (FIXTURE_VARIANT(td_race)){ .stage = stage, .role = role, .apart = apart };
+	variants[nr] = (struct __fixture_variant_metadata){ .name = name, .data = &values[nr] };
+	__register_fixture_variant(&_td_race_fixture_object, &variants[nr++]);
+}
+
+/* One for each role in each stage that it makes sense in. */
+static void __attribute__((constructor)) make_variants(void)
+{
+	const struct td_role *role, *other;
+	enum td_stage stage;
 
 	for (stage = 0; stage < TD_NR_STAGES; stage++) {
 		for (role = td_roles; role->race.name; role++) {
 			if (!role->alone[stage])
 				continue;
-			if (nr == ARRAY_SIZE(values) ||
-			    asprintf(&name, "tdx_%s_%s", td_stage_name(stage), role->race.name) < 0)
-				abort();
-			values[nr] = (FIXTURE_VARIANT(td_race)){ .stage = stage, .role = role };
-			variants[nr] = (struct __fixture_variant_metadata){
-				.name = name,
-				.data = &values[nr],
-			};
-			__register_fixture_variant(&_td_race_fixture_object, &variants[nr++]);
+			add_variant(stage, role, false);
+			for (other = role; other->race.name; other++)
+				if (is_apart(stage, role, other))
+					break;
+			if (other->race.name)
+				add_variant(stage, role, true);
 		}
 	}
 }
@@ -82,7 +102,8 @@ TEST_F(td_race, ends_as_if_one_had_come_first)
 	const struct td_role *other;
 
 	for (other = variant->role; other->race.name; other++) {
-		if (!td_race_can(variant->stage, variant->role, other))
+		if (!td_race_can(variant->stage, variant->role, other) ||
+		    is_apart(variant->stage, variant->role, other) != variant->apart)
 			continue;
 		if (why_not(other)) {
 			fprintf(stderr, "# no race with %s: %s\n", other->race.name, why_not(other));
@@ -91,6 +112,9 @@ TEST_F(td_race, ends_as_if_one_had_come_first)
 		EXPECT_TD_RACE(.stage = variant->stage, .own = { variant->role, other },
 			       .rounds = nr_rounds(variant->role->slow || other->slow),
 			       .seconds = SECONDS);
+		/* What hangs, or is lost, is there when the next ones race. */
+		if (supervise_has_failed())
+			break;
 	}
 }
 

@@ -33,7 +33,7 @@ FIXTURE(td_race_end) {
 	unsigned int nr_all;
 	struct race *race;
 	struct peer *peer;
-	struct census *before;
+	struct census *before, *after;
 	int gmem;
 	struct meter meter;
 	unsigned int cpu;	/* that goes; 0 if none does */
@@ -180,13 +180,18 @@ static void kill_and(struct __test_metadata *_metadata, FIXTURE_DATA(td_race_end
 		ASSERT_OK(self->gmem);
 		ASSERT_OK(census_take(&self->before, self->gmem, 0, TD_WORLD_PAGES));
 		ASSERT_OK(race_go(self->race, self));
-		if (self->gmem >= 0)
+		if (self->gmem >= 0) {
+			/* What the vCPU may have fetched behind the punch. */
+			ASSERT_OK(census_take(&self->after, self->gmem, 0, TD_WORLD_PAGES));
 			close(self->gmem);
+			EXPECT_FREED(self->after, 0, TD_WORLD_PAGES);
+		}
 		self->gmem = -1;
 		EXPECT_FREED(self->before, 0, TD_WORLD_PAGES);
 		EXPECT_BACK(&self->meter, METER_HKIDS, 0);
 		census_free(self->before);
-		self->before = NULL;
+		census_free(self->after);
+		self->before = self->after = NULL;
 	}
 	EXPECT_RACE(self->race);
 }

@@ -70,14 +70,13 @@ RACE(lets_memory_be_measured_while_a_vcpu_is_created, "measure_memory", "create_
 RACE(lets_memory_be_measured_while_a_vcpu_is_initialised, "measure_memory", "init_vcpu", "0 0")
 /* Claims: B12, B17, R01 */
 RACE(lets_memory_be_measured_while_a_vcpu_is_plugged_in, "measure_memory", "add_vcpu", "0 0")
-/* Claims: B12, B17, R01 */
+/* Claims: B17 */
 RACE(lets_memory_be_added_while_a_vcpu_is_plugged_in, "init_memory", "add_vcpu", "0 0")
 RACE(lets_memory_be_added_by_two, "init_memory", "init_memory", "0 0")
 RACE(lets_memory_be_measured_by_two, "measure_memory", "measure_memory", "0 0")
 RACE(lets_memory_be_added_while_it_is_punched, "init_memory", "punch", "0 0")
 RACE(lets_memory_be_measured_while_it_is_punched, "measure_memory", "punch", "0 0")
 RACE(lets_memory_be_added_while_its_slot_goes, "init_memory", "slot_delete", "0 0, EINVAL 0")
-/* Claims: B13 */
 RACE(lets_memory_be_added_while_its_file_is_closed, "init_memory", "close_gmem", "0 0, EFAULT 0")
 RACE(lets_memory_be_added_while_it_becomes_shared, "init_memory", "to_shared", "0 0, EINVAL 0")
 

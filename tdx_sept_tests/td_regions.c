@@ -17,10 +17,10 @@
 
 #include <linux/kvm.h>
 
-#include "audit.h"
 #include "cpu.h"
 #include "emulator.h"
 #include "gmem.h"
+#include "poison.h"
 #include "suite.h"
 #include "td.h"
 
@@ -49,8 +49,6 @@ FIXTURE_VARIANT_ADD(td_regions, tdx) {};
 FIXTURE_VARIANT_ADD(td_regions, tdx_wide) { .plan.gpa_bits = 52 };
 
 typedef FIXTURE_DATA(td_regions) world;
-
-#define RC(call) ((call) < 0 ? -errno : 0)
 
 static int set_slot(const world *w, unsigned int nr, unsigned int flags, __u64 gpa, __u64 bytes,
 		    int gmem)
@@ -657,7 +655,7 @@ static int retire(world *w)
 	int rc = census_take(&w->before, w->gmem, 0, NR_PAGES);
 
 	for (i = 0; !rc && i < NR_PAGES; i++)
-		audit_retire(folio_pfn(census_page(w->before, i)));
+		poison_for_good(folio_pfn(census_page(w->before, i)));
 	return rc;
 }
 

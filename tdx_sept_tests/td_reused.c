@@ -14,10 +14,10 @@
  */
 #include <sched.h>
 
-#include "audit.h"
 #include "emulator.h"
 #include "gmem.h"
 #include "pinned.h"
+#include "poison.h"
 #include "suite.h"
 #include "td.h"
 
@@ -121,7 +121,7 @@ TEST_F(td_reused, page_that_was_not_removed_does_not_kill_another_td)
 	EXPECT_OK(gmem_punch(guest_gmem(self->other), 1, NR_PAGES - 1));
 	/* Pinned, it is nobody's anyway. */
 	if (pinned_expected() <= 0)
-		ASSERT_OK(audit_retire(self->pfn));
+		ASSERT_OK(poison_for_good(self->pfn));
 	ASSERT_OK(emulator_ask(NULL, "sanitizer idle"));
 	ASSERT_OK(emulator_reports(look, &s));
 }

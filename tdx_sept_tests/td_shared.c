@@ -204,4 +204,28 @@ TEST_F(td_shared, in_a_huge_page_is_converted_page_by_page)
 	EXPECT_OK(guest_does(self, TD_OP_VERIFY, 0, NR_PAGES, PATTERN));
 }
 
+/*
+ * Nor is what lies outside of the slot, but in the same huge page.
+ *
+ * Claims: B39
+ */
+TEST_F(td_shared, in_a_huge_page_ends_with_its_slot)
+{
+	const __u64 first = 5, end = NR_PAGES - 4;
+	int rc = madvise(self->memory, BYTES, MADV_HUGEPAGE) ? -errno : 0;
+
+	REQUIRE(rc == -EINVAL ? "this kernel has no transparent huge pages" : NULL);
+	ASSERT_OK(rc);
+	*word(self, 0) = 0;
+	REQUIRE(is_huge(self) ? NULL : "no huge page was to be had");
+	ASSERT_OK(td_set_slot(self->td, SLOT, 0, GPA, 0, NULL, -1));
+	ASSERT_OK(td_set_slot(self->td, SLOT, 0, GPA + first * PAGE_BYTES, end - first,
+			      word(self, first), -1));
+	EXPECT_OK(guest_does(self, TD_OP_WRITE, first, end - first, PATTERN));
+	EXPECT_ERR(ENXIO, guest_does(self, TD_OP_VERIFY_ZERO, first - 1, 1, 0));
+	EXPECT_ERR(ENXIO, guest_does(self, TD_OP_VERIFY_ZERO, end, 1, 0));
+	EXPECT_ERR(ENXIO, guest_does(self, TD_OP_WRITE, 0, 1, PATTERN));
+	EXPECT_EQ(0, *word(self, 0));
+}
+
 SUITE(.needs = NEED_ROOT | NEED_KVM | NEED_GMEM, .serial = true)

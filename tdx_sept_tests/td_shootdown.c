@@ -11,9 +11,7 @@
  *
  * Claims: B20, B22
  */
-#include <pthread.h>
-#include <stdatomic.h>
-
+#include "busy.h"
 #include "gmem.h"
 #include "suite.h"
 #include "td.h"
@@ -24,11 +22,6 @@
 
 FIXTURE(td_shootdown) {
 	struct guest *g;
-	struct census *after;
-	pthread_t thread;
-	atomic_bool stop;
-	int err;
-	unsigned int rounds;
 };
 
 FIXTURE_VARIANT(td_shootdown) {};
@@ -45,37 +38,29 @@ FIXTURE_SETUP(td_shootdown)
 
 FIXTURE_TEARDOWN(td_shootdown)
 {
-	census_free(self->after);
 	guest_destroy(self->g);
 }
 
-static void *write_on(void *arg)
+/* All of their words, so that the vCPU is seldom out of the TD. */
+static int fill(void *g)
 {
-	FIXTURE_DATA(td_shootdown) *self = arg;
-
-	while (!self->err && !self->stop) {
-		/* All of their words, so that the vCPU is seldom out of the TD. */
-		self->err = td_pages(guest_td(self->g), 1, TD_OP_FILL, GUEST_GPA, NR_PAGES,
-				     PATTERN, 0);
-		self->rounds++;
-	}
-	return NULL;
+	return td_pages(guest_td(g), 1, TD_OP_FILL, GUEST_GPA, NR_PAGES, PATTERN, 0);
 }
 
 TEST_F(td_shootdown, lets_no_vcpu_keep_what_is_punched)
 {
+	struct busy vcpu;
 	unsigned int round;
 	__u64 page;
 
-	ASSERT_EQ(0, pthread_create(&self->thread, NULL, write_on, self));
-	for (round = 0; round < supervise_rounds(ROUNDS); round++)
+	ASSERT_OK(busy_start(&vcpu, fill, self->g));
+	for (round = 0; round < supervise_rounds(ROUNDS); round++) {
 		for (page = 0; page < NR_PAGES; page += 2)
 			EXPECT_OK(gmem_punch(guest_gmem(self->g), page, 1));
-	self->stop = true;
-	pthread_join(self->thread, NULL);
-
-	EXPECT_OK(self->err);
-	EXPECT_LT(0, self->rounds);
+		/* The next round has all pages to punch again. */
+		EXPECT_OK(busy_wait(&vcpu, 1));
+	}
+	EXPECT_OK(busy_end(&vcpu));
 	/* Nothing is held by more than the file, whoever was there last. */
 	ASSERT_OK(guest_touch(self->g, 0, NR_PAGES, PATTERN));
 	EXPECT_HELD(guest_gmem(self->g), 0, NR_PAGES, 0, 0);

@@ -37,8 +37,6 @@ FIXTURE_VARIANT(td_slots) {
 
 FIXTURE_VARIANT_ADD(td_slots, tdx) {};
 
-#define RC(call) ((call) < 0 ? -errno : 0)
-
 FIXTURE_SETUP(td_slots)
 {
 	REQUIRE(guest_why_not(GUEST_TDX));

@@ -80,9 +80,6 @@ FIXTURE_VARIANT_ADD(td_state, tdx_foreign) { FOREIGN };
 
 typedef FIXTURE_DATA(td_state) world;
 
-/* Errno as a result, and what is not an error as 0. */
-#define RC(call) ((call) < 0 ? -errno : 0)
-
 /*
  * The steps of its life
  */

@@ -13,8 +13,6 @@
 #include "suite.h"
 #include "td.h"
 
-#define RC(call) ((call) < 0 ? -errno : 0)
-
 FIXTURE(td_unfinished) {
 	struct td *td;
 	struct meter before;

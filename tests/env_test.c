@@ -219,7 +219,8 @@ TEST(tells_a_tdx_module)
 
 TEST(survives_without_rights)
 {
-	json_t *env;
+	json_t *env, *tdx;
+	const char *why;
 
 	if (!geteuid())
 		ASSERT_EQ(0, setresuid(65534, 65534, 65534));
@@ -228,6 +229,12 @@ TEST(survives_without_rights)
 	expect_parts(_metadata, env);
 	EXPECT_NE(0, json_integer_value(json_object_get(env, "euid")));
 	EXPECT_TRUE(json_is_null(json_object_get(env, "probe")));
+	/* Why there is nothing is said in full at each place. */
+	tdx = json_object_get(env, "tdx");
+	why = json_string_value(json_object_get(tdx, "log_why"));
+	ASSERT_NE(NULL, why);
+	EXPECT_NE(NULL, strstr(why, strerror(EPERM)));
+	EXPECT_STREQ(why, json_string_value(json_object_get(tdx, "keyids_why")));
 	json_decref(env);
 }
 

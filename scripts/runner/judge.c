@@ -56,7 +56,7 @@ static bool record_of_machine(struct job *j, struct outcome *o)
 		finding_context(j->c->address, j->seed, 0);
 		json_array_foreach(reports, i, report) {
 			emulator_finding(report, &f);
-			finding_record(&f, "sanitizer");
+			check_results(finding_record(&f, "sanitizer"));
 		}
 		decide(o, strcmp(verdict, "FAIL") ? VERDICT_ERROR : VERDICT_FAIL, "%s", reason);
 	}
