@@ -299,6 +299,9 @@ calls() {
 	echo "$first"
 	[[ $first == *"ok 1 "*instructions=*MNG.CREATE* ]]
 	[ "$(calls "$td")" = "$first" ]
+	# The module has the copy's seed, too, and the trace says so.
+	calls "$td" --option seed=7
+	[ "$(od -An -t u8 -j 24 -N 8 "$BATS_TEST_TMPDIR/trace" | tr -d ' ')" -eq 7 ]
 	random=$(calls "$race" --option schedule_seed=5)
 	echo "$random"
 	[[ $random == *"ok 1 "*instructions=*MNG.CREATE* ]]
