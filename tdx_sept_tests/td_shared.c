@@ -8,7 +8,7 @@
  *
  * Claims: B42, B47
  *
- * Mutants: shared_kept, log_not_rearmed, sept_thrown_away.
+ * Mutants: shared_kept, log_not_rearmed, sept_thrown_away, slot_ends_missed.
  */
 #include <sys/ioctl.h>
 #include <sys/mman.h>
