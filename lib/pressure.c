@@ -157,15 +157,15 @@ int pressure_khugepaged(unsigned int ms, bool *collapsed)
 		err = host_set(settings[i].path, settings[i].value);
 	err = err ?: ask_for_huge_page(&room);
 	/* The round that was going on has begun too early; the one behind it has not. */
-	while (!err && now < before + 2) {
+	for (has = had; !err && ms && (now < before + 2 || has == had); ms--) {
 		usleep(1000);
-		err = read_number(THP "khugepaged/full_scans", &now);
-		if (!err && !ms--)
-			err = -ETIMEDOUT;
+		err = read_number(THP "khugepaged/full_scans", &now) ?:
+		      read_number(THP "khugepaged/pages_collapsed", &has);
 	}
 	while (i--)
 		host_restore(settings[i].path);
-	err = err ?: read_number(THP "khugepaged/pages_collapsed", &has);
+	if (!err && now < before + 2)
+		err = -ETIMEDOUT;
 	*collapsed = !err && has != had;
 	if (room != MAP_FAILED)
 		munmap(room, 2 * HUGE_BYTES);

@@ -34,10 +34,17 @@ FIXTURE(collapse) {
 
 FIXTURE_VARIANT(collapse) {
 	bool in_guest;		/* a vCPU has them, too */
+	bool clean;		/* nobody has written to them: dirty ones are safer */
 };
 
 FIXTURE_VARIANT_ADD(collapse, default) {};
 FIXTURE_VARIANT_ADD(collapse, default_in_guest) { .in_guest = true };
+FIXTURE_VARIANT_ADD(collapse, default_clean) { .clean = true };
+
+static __u64 word_of(const FIXTURE_VARIANT(collapse) *variant, __u64 page)
+{
+	return variant->clean ? 0 : DATA + page;
+}
 
 FIXTURE_SETUP(collapse)
 {
@@ -54,8 +61,11 @@ FIXTURE_SETUP(collapse)
 	self->map = (char *)(((__u64)self->room + BYTES_2M - 1) & ~(BYTES_2M - 1));
 	ASSERT_EQ(self->map, mmap(self->map, BYTES, PROT_READ | PROT_WRITE,
 				  MAP_SHARED | MAP_FIXED, self->fd, 0));
-	for (i = 0; i < NR_PAGES; i++)
-		*(volatile __u64 *)(self->map + i * PAGE_BYTES) = DATA + i;
+	for (i = 0; i < NR_PAGES; i++) {
+		if (!variant->clean)
+			*(volatile __u64 *)(self->map + i * PAGE_BYTES) = DATA + i;
+		ASSERT_EQ(word_of(variant, i), *(volatile __u64 *)(self->map + i * PAGE_BYTES));
+	}
 	ASSERT_OK(census_take(&self->before, self->fd, 0, NR_PAGES));
 }
 
@@ -73,7 +83,8 @@ FIXTURE_TEARDOWN(collapse)
 	__u64 __i, __large = 0;						\
 									\
 	for (__i = 0; __i < NR_PAGES; __i++)				\
-		EXPECT_EQ(DATA + __i, *(volatile __u64 *)(self->map + __i * PAGE_BYTES)); \
+		EXPECT_EQ(word_of(variant, __i),			\
+			  *(volatile __u64 *)(self->map + __i * PAGE_BYTES)); \
 	ASSERT_OK(census_take(&__now, self->fd, 0, NR_PAGES));		\
 	for (__i = 0; __i < NR_PAGES; __i++)				\
 		__large += folio_order(census_page(__now, __i)) > 0;	\
