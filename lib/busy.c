@@ -24,7 +24,11 @@ int busy_start(struct busy *b, int (*act)(void *arg), void *arg)
 
 	*b = (struct busy){ .act = act, .arg = arg };
 	err = pthread_create(&b->thread, NULL, live, b);
-	return err ? -err : busy_wait(b, 1);
+	if (!err)
+		return busy_wait(b, 1);
+	b->thread = 0;
+	b->rc = -err;
+	return b->rc;
 }
 
 int busy_wait(struct busy *b, unsigned int passes)
@@ -39,6 +43,7 @@ int busy_wait(struct busy *b, unsigned int passes)
 int busy_end(struct busy *b)
 {
 	STORE(b->stop, true);
-	pthread_join(b->thread, NULL);
+	if (b->thread)
+		pthread_join(b->thread, NULL);
 	return b->rc;
 }
