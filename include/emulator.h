@@ -45,7 +45,16 @@ int emulator_ask(char **answer, const char *fmt, ...)
  */
 int emulator_inject(const char *leaf, const char *status, const char *when);
 
-/* Undo all injections, drop all locks that were taken. */
+/**
+ * emulator_linger() - let SEAMCALLs take their time until the end of the case
+ * @instructions: of the processor that calls, up to a million; 0 for none, as usual
+ *
+ * With their locks, so that those of several processors find them taken.  Without it each
+ * is one instruction, and none ever meets another.
+ */
+int emulator_linger(unsigned int instructions);
+
+/* Undo all injections and that, drop all locks that were taken. */
 int emulator_reset(void);
 
 /**

@@ -24,6 +24,8 @@
  * @race:    name and functions, whose world is a struct td_world
  * @alone:   outcomes, by stage; NULL where it makes no sense
  * @without: outcomes more, if a thing is missing
+ * @met:     outcomes more, if the TDX module is at work for another one: what KVM hands to
+ *           user space, to try again; may be NULL
  * @takes:   bits of things that it takes away
  * @once:    what it takes is there once: another one that is to take it, too, is refused
  * @lacks:   bits of things that must be missing for it to make sense: the world
@@ -39,6 +41,7 @@ struct td_role {
 	struct race_role race;
 	const char *alone[TD_NR_STAGES];
 	const char *without[TD_NR_THINGS];
+	const char *met;
 	unsigned int takes, lacks;
 	bool once, payload, runs, absent, spends, slow;
 	const char *(*why_not)(void);

@@ -164,6 +164,11 @@ int emulator_inject(const char *leaf, const char *status, const char *when)
 	return emulator_ask(NULL, "inject %s %s %s", leaf, status, when);
 }
 
+int emulator_linger(unsigned int instructions)
+{
+	return emulator_ask(NULL, "linger %u", instructions);
+}
+
 int emulator_reset(void)
 {
 	return emulator_ask(NULL, "reset");

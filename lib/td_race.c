@@ -9,11 +9,13 @@
 
 #include "audit.h"
 #include "census.h"
+#include "emulator.h"
 #include "gmem.h"
 #include "meter.h"
 #include "sept.h"
 #include "td_race.h"
 
+#define LINGER		300		/* instructions of a SEAMCALL */
 #define EVERY		3		/* rounds between two looks at who holds pages */
 #define BIT(n)		(1u << (n))
 
@@ -27,6 +29,8 @@ static void allow(char *buf, size_t len, enum td_stage stage, const struct td_ro
 	for (i = 0; i < TD_NR_THINGS && used < len; i++)
 		if (taken & BIT(i) && role->without[i])
 			used += snprintf(buf + used, len - used, " %s", role->without[i]);
+	if (role->met && used < len)
+		snprintf(buf + used, len - used, " %s", role->met);
 }
 
 struct hold {
@@ -314,6 +318,12 @@ static void prepare(struct hold *h, struct race_role *roles, char (*allowed)[80]
 	}
 }
 
+/* Else no two SEAMCALLs ever met, in the emulated machine. */
+static int linger(void)
+{
+	return emulator_why_not() ? 0 : emulator_linger(LINGER);
+}
+
 int td_race(const struct td_race *race, struct finding *f)
 {
 	struct hold h = { .race = race };
@@ -340,7 +350,8 @@ int td_race(const struct td_race *race, struct finding *f)
 		plan.rounds = race_lives();
 	for (i = 0; i < h.nr; i++)
 		plan.roles[i] = &roles[i];
-	rc = meter_read(&meter) ?: td_world_begin(&h.world, race->no_ve) ?: race_start(&h.r, &plan);
+	rc = meter_read(&meter) ?: linger() ?: td_world_begin(&h.world, race->no_ve) ?:
+	     race_start(&h.r, &plan);
 	if (rc) {
 		finding_set(f, "world", "%s x %s cannot start: %s", roles[0].name, roles[1].name,
 			    strerrorname_np(-rc));

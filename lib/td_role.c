@@ -345,6 +345,7 @@ const struct td_role td_roles[] = {
 		ROLE(finalize),
 		.alone = { [TD_BUILT] = "0", [TD_RUNNING] = "EINVAL" },
 		.without = { VM_IOCTL, [TD_UNSEALED] = "EINVAL" },
+		.met = "EBUSY",
 		.takes = BIT(TD_UNSEALED),
 		.once = true,
 		.lacks = BIT(TD_RAW_VCPU_0),

@@ -127,8 +127,8 @@ RACE(is_sealed_while_memory_is_added, "finalize", "init_memory", "0 0, 0 EINVAL"
 RACE(is_sealed_while_memory_is_measured, "finalize", "measure_memory", "0 0, 0 EINVAL")
 /* Claims: B41, R06 */
 RACE(is_sealed_while_memory_is_prefaulted, "finalize", "prefault", "0 0, 0 EOPNOTSUPP")
-/* A removal that began before it must not end after it. */
-RACE(is_sealed_while_memory_is_punched, "finalize", "punch", "0 0")
+/* A removal that began before it must not end after it; both need the TDR for themselves. */
+RACE(is_sealed_while_memory_is_punched, "finalize", "punch", "0 0, EBUSY 0")
 RACE(is_sealed_once, "finalize", "finalize", "0 EINVAL, EINVAL 0")
 RACE(is_sealed_while_a_vcpu_is_run, "finalize", "run", "0 0, 0 EINVAL")
 

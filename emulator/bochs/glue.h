@@ -67,6 +67,8 @@ struct lp {
 	bx_global_segment_reg_t gdtr, idtr;
 	Bit64u rip, rsp, rbp, cr3;
 	bool la57;
+	struct tdx_regs answer;		/* of a SEAMCALL that lingers */
+	Bit64u linger_until;		/* this many instructions; 0 if none does */
 	Bit32u eflags, spec_ctrl, umwait_ctrl;
 };
 

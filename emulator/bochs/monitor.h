@@ -67,6 +67,14 @@ struct tdx_monitor {
 void tdx_monitor_set(const struct tdx_monitor *monitor);
 
 /**
+ * tdx_monitor_linger() - let SEAMCALLs take their time, with the locks that they need
+ * @instructions: of the processor that calls; 0, as at first: none
+ *
+ * So that those of several processors overlap.  What they do, they do at their beginning.
+ */
+void tdx_monitor_linger(uint32_t instructions);
+
+/**
  * struct tdx_host - where a logical processor is, or was before it entered a TD
  * @time: TSC
  * @rip:  of the current instruction, that is the SEAMCALL while it is served

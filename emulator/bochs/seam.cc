@@ -11,10 +11,17 @@ struct lp lps[BX_MAX_SMP_THREADS_SUPPORTED];
 unsigned int calling_lp;
 
 static struct tdx_module *the_module;
+static Bit32u linger;
 
 extern "C" struct tdx_module *tdx_monitor_module(void)
 {
 	return the_module;
+}
+
+extern "C" void tdx_monitor_linger(uint32_t instructions)
+{
+	linger = instructions;
+	tdx_keep(module(), linger);
 }
 
 void get_regs(BX_CPU_C *cpu, struct tdx_regs *regs)
@@ -72,8 +79,25 @@ struct tdx_module *module(void)
 	return the_module;
 }
 
+/*
+ * A call that takes its time is executed again and again, without an interrupt in between,
+ * and has its result at last.  Returns whether that is not yet.
+ */
+static bool lingers(BX_CPU_C *cpu, struct lp *lp)
+{
+	if (cpu->get_icount() < lp->linger_until) {
+		cpu->gen_reg[BX_64BIT_REG_RIP].rrx = cpu->prev_rip;
+		cpu->inhibit_interrupts(BX_INHIBIT_INTERRUPTS);
+		return true;
+	}
+	lp->linger_until = 0;
+	tdx_release(the_module, cpu->bx_cpuid);
+	return false;
+}
+
 void BX_CPP_AttrRegparmN(1) BX_CPU_C::SEAMCALL(bxInstruction_c *i)
 {
+	struct lp *lp = &lps[BX_CPU_ID];
 	const Bit64u rax = RAX;
 	struct tdx_regs regs;
 	struct tdx_vcpu *vcpu;
@@ -85,6 +109,13 @@ void BX_CPP_AttrRegparmN(1) BX_CPU_C::SEAMCALL(bxInstruction_c *i)
 	if (CPL != 0)
 		exception(BX_GP_EXCEPTION, 0);
 
+	if (lp->linger_until) {
+		if (!lingers(BX_CPU_THIS, lp)) {
+			set_regs(BX_CPU_THIS, &lp->answer);
+			VMsucceed();
+		}
+		BX_NEXT_TRACE(i);
+	}
 	get_regs(BX_CPU_THIS, &regs);
 	calling_lp = BX_CPU_ID;
 	module();
@@ -95,6 +126,12 @@ void BX_CPP_AttrRegparmN(1) BX_CPU_C::SEAMCALL(bxInstruction_c *i)
 		VMfailInvalid();
 		break;
 	case TDX_RETURN:
+		if (linger && rax != TDH_SYS_DISABLE) {
+			lp->answer = regs;
+			lp->linger_until = get_icount() + linger;
+			lingers(BX_CPU_THIS, lp);
+			break;
+		}
 		set_regs(BX_CPU_THIS, &regs);
 		VMsucceed();
 		if (rax == TDH_SYS_DISABLE && RAX == TDX_SUCCESS)

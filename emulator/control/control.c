@@ -259,6 +259,20 @@ static void lock(struct command *c)
 		drop_one(c, m, &t);
 }
 
+static void linger(struct command *c)
+{
+	uint64_t n;
+
+	if (!module(c))
+		return;
+	if (c->nr != 2 || !parse_number(c->words[1], &n) || n > 1000000) {
+		refuse(c, "want linger with a number of instructions up to 1000000");
+		return;
+	}
+	tdx_monitor_linger(n);
+	done(c);
+}
+
 static void reset(struct command *c)
 {
 	struct tdx_module *m = tdx_monitor_module();
@@ -266,6 +280,7 @@ static void reset(struct command *c)
 	if (m) {
 		tdx_inject_clear(m);
 		drop_all(m);
+		tdx_monitor_linger(0);
 	}
 	done(c);
 }
@@ -376,7 +391,7 @@ static void execute(struct command *c)
 		const char *name;
 		void (*fn)(struct command *c);
 	} commands[] = {
-		{ "inject", inject }, { "lock", lock }, { "reset", reset },
+		{ "inject", inject }, { "lock", lock }, { "linger", linger }, { "reset", reset },
 		{ "sanitizer", sanitizer }, { "stats", stats }, { "owner", owner },
 		{ "trace", trace },
 	};

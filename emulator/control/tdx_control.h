@@ -34,8 +34,11 @@ extern "C" {
  *	in bits 2:0.
  * lock clear
  *	Drop all that were taken.
+ * linger N
+ *	Let each SEAMCALL take N instructions of its processor, 0 for none, and have
+ *	its locks for that long, so that those of others come to find them taken.
  * reset
- *	inject clear and lock clear.
+ *	inject clear, lock clear and linger 0.
  * sanitizer off|warn|fatal
  *	What to do about violations: nothing; report; report and end the emulator.
  * sanitizer report

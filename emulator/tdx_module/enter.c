@@ -62,7 +62,7 @@ static u64 defend(struct tdx_module *m, struct call *c, struct tdx_vcpu *v)
 
 	if (!v->nr_epf_gpas)
 		return 0;
-	if (busy_exclusive(&td->sept_lock))
+	if (busy_exclusive(m, &td->sept_lock))
 		return TDX_OPERAND_BUSY | TDX_OPERAND_SEPT_TREE;
 	for (unsigned int i = 0; i < v->nr_epf_gpas; i++) {
 		if (!still_faults(m, td, v->epf_gpas[i]))
@@ -116,7 +116,7 @@ u64 vp_enter(struct tdx_module *m, struct call *c)
 	if (status)
 		return status;
 	td = v->td;
-	status = check_td_state(td, c->leaf, true);
+	status = check_td_state(m, td, c->leaf, true);
 	if (status)
 		return status;
 	if (v->nr_pages < TDX_TDVPS_PAGES)
@@ -133,7 +133,7 @@ u64 vp_enter(struct tdx_module *m, struct call *c)
 	tsc = read_msr(m, c->lp, MSR_TSC);
 	if ((int64_t)(tsc - v->last_exit_tsc) < 0)
 		return TDX_TSC_ROLLBACK;
-	if (busy_shared(&td->epoch_lock))
+	if (busy_shared(m, &td->epoch_lock))
 		return TDX_OPERAND_BUSY | TDX_OPERAND_TD_EPOCH;
 	if (v->epoch != td->epoch && !newly)
 		m->ops.invalidate(m->ops.ctx, c->lp, td->tdr);

@@ -54,23 +54,29 @@ typedef uint64_t u64;
 
 /*
  * A lock that is never waited for.  The library finishes a leaf before it starts
- * the next, so it only ever looks whether a lock could be taken; VP.ENTER and
- * tdx_lock_take() are those who hold one for longer.
+ * the next, so it only ever looks whether a lock could be taken.  VP.ENTER and
+ * tdx_lock_take() are those who hold one for longer; and calls, after tdx_keep().
  */
 struct lock {
 	u16 shared;
 	bool exclusive;
 };
 
-static inline bool busy_shared(const struct lock *l)
+static inline bool is_taken(const struct lock *l, bool exclusive)
 {
-	return l->exclusive;
+	return l->exclusive || (exclusive && l->shared);
 }
 
-static inline bool busy_exclusive(const struct lock *l)
-{
-	return l->exclusive || l->shared;
-}
+#define MAX_KEPT	12
+
+/* Locks that a call has, or will be said to have. */
+struct kept_locks {
+	unsigned int nr;
+	struct kept_lock {
+		struct lock *lock;
+		bool exclusive;
+	} locks[MAX_KEPT];
+};
 
 struct td;
 
@@ -118,6 +124,7 @@ struct logical_processor {
 	bool initialized;
 	u64 last_tdvpr;		/* vCPU that ran last; 0 for none */
 	struct tdx_regs host;	/* while a vCPU runs */
+	struct kept_locks kept;	/* from its last call */
 };
 
 /* Where PHYMEM.CACHE.WB was interrupted, per package. */
@@ -241,11 +248,40 @@ struct tdx_module {
 	unsigned int nr_rules;
 	struct rule rules[TDX_MAX_INJECTIONS];
 
+	bool keeps;		/* calls keep their locks */
+	struct kept_locks noted;	/* by the call that goes on */
+
 	void (*observe)(void *ctx, const struct tdx_record *record);
 	void *observe_ctx;
 	void (*watch)(void *ctx, const struct tdx_event *event);
 	void *watch_ctx;
 };
+
+/* locks.c */
+void note_lock(struct tdx_module *m, struct lock *l, bool exclusive);
+void keep_locks(struct tdx_module *m, unsigned int lp);
+/* What is in there is about to be freed. */
+void forget_locks(struct tdx_module *m, const void *start, size_t size);
+
+/* Whether a call finds it taken; else the call has it. */
+static inline bool busy(struct tdx_module *m, struct lock *l, bool exclusive)
+{
+	if (is_taken(l, exclusive))
+		return true;
+	if (m->keeps)
+		note_lock(m, l, exclusive);
+	return false;
+}
+
+static inline bool busy_shared(struct tdx_module *m, struct lock *l)
+{
+	return busy(m, l, false);
+}
+
+static inline bool busy_exclusive(struct tdx_module *m, struct lock *l)
+{
+	return busy(m, l, true);
+}
 
 /*
  * A leaf in progress.  @in is what the caller passed, @r what it gets back; on
@@ -389,8 +425,8 @@ u64 mng_vpflushdone(struct tdx_module *m, struct call *c);
 u64 mng_key_freeid(struct tdx_module *m, struct call *c);
 u64 explicit_td(struct tdx_module *m, u64 tdr, unsigned int operand, bool exclusive,
 		struct td **td);
-u64 implicit_td(const struct pamt *p, bool exclusive, struct td **td);
-u64 check_td_state(const struct td *td, unsigned int leaf, bool lock_op_state);
+u64 implicit_td(struct tdx_module *m, const struct pamt *p, bool exclusive, struct td **td);
+u64 check_td_state(struct tdx_module *m, struct td *td, unsigned int leaf, bool lock_op_state);
 u64 check_msrs(struct tdx_module *m, unsigned int lp);
 struct td *find_td(const struct tdx_module *m, u64 tdr);
 void free_td(struct tdx_module *m, struct td *td);

@@ -20,7 +20,7 @@ u64 mem_page_add(struct tdx_module *m, struct call *c)
 
 	status = explicit_td(m, in(c, TDX_RDX), TDX_OPERAND_RDX, true, &td);
 	if (!status)
-		status = check_td_state(td, c->leaf, false);
+		status = check_td_state(m, td, c->leaf, false);
 	if (!status)
 		status = sept_reach(m, c, td, UNLOCKED, 0, 0, &e);
 	if (status)
@@ -133,10 +133,10 @@ u64 mem_track(struct tdx_module *m, struct call *c)
 
 	status = explicit_td(m, in(c, TDX_RCX), TDX_OPERAND_RCX, false, &td);
 	if (!status)
-		status = check_td_state(td, c->leaf, true);
+		status = check_td_state(m, td, c->leaf, true);
 	if (status)
 		return status;
-	if (busy_exclusive(&td->epoch_lock))
+	if (busy_exclusive(m, &td->epoch_lock))
 		return TDX_OPERAND_BUSY | TDX_OPERAND_TD_EPOCH;
 	if (td->refs[1 - (td->epoch & 1)])
 		return TDX_PREVIOUS_TLB_EPOCH_BUSY;
@@ -160,7 +160,7 @@ u64 mem_page_remove(struct tdx_module *m, struct call *c)
 	if (!(e.raw & SEPT_LEAF))
 		return sept_refuse(c, &e, TDX_EPT_ENTRY_STATE_INCORRECT);
 	p = pamt_of(m, e.raw & SEPT_HPA);
-	if (busy_exclusive(&p->lock))
+	if (busy_exclusive(m, &p->lock))
 		return TDX_OPERAND_BUSY | TDX_OPERAND_RCX;
 	if (td->op_state == OS_RUNNABLE && !sept_blocked(e.raw) && !m->cfg.lenient)
 		return sept_refuse(c, &e, TDX_GPA_RANGE_NOT_BLOCKED);

@@ -238,7 +238,7 @@ u64 mng_rd(struct tdx_module *m, struct call *c)
 		return TDX_OPERAND_INVALID | TDX_OPERAND_RAX;
 	status = explicit_td(m, in(c, TDX_RCX), TDX_OPERAND_RCX, false, &td);
 	if (!status)
-		status = check_td_state(td, c->leaf, true);
+		status = check_td_state(m, td, c->leaf, true);
 	if (status)
 		return status;
 	if (c->version && id == FIELD_NONE) {

@@ -298,10 +298,12 @@ enum tdx_seamcall_next tdx_seamcall(struct tdx_module *m, unsigned int lp,
 	u64 status;
 
 	*vcpu = NULL;
+	m->noted.nr = 0;
 	/* There is no P-SEAMLDR, and nothing answers once TDX is disabled. */
 	if (before.r[TDX_RAX] >> 63 || m->state == SYS_DISABLED || lp >= m->cfg.nr_lps)
 		return TDX_FAIL_INVALID;
 
+	tdx_release(m, lp);
 	status = dispatch(m, &c, &injected);
 	if (!c.enter)
 		regs->r[TDX_RAX] = status;
@@ -321,90 +323,6 @@ enum tdx_seamcall_next tdx_seamcall(struct tdx_module *m, unsigned int lp,
 		*vcpu = c.enter;
 		return TDX_ENTER;
 	}
+	keep_locks(m, lp);
 	return TDX_RETURN;
-}
-
-static struct lock *find_lock(struct tdx_module *m, enum tdx_lock which, u64 pa)
-{
-	struct tdmr *tdmr;
-	struct td *td;
-
-	switch (which) {
-	case TDX_LOCK_SYS:
-		return &m->sys_lock;
-	case TDX_LOCK_KOT:
-		return &m->kot_lock;
-	case TDX_LOCK_KET:
-		return &m->ket_lock;
-	case TDX_LOCK_WBCACHE:
-		return pa < m->cfg.nr_pkgs ? &m->wb[pa].lock : NULL;
-	case TDX_LOCK_TDMR:
-		tdmr = find_tdmr(m, pa);
-		return tdmr ? &tdmr->lock : NULL;
-	case TDX_LOCK_PAGE: {
-		struct pamt *p = aligned(pa, PAGE_SIZE) ? pamt_of(m, pa) : NULL;
-
-		return p ? &p->lock : NULL;
-	}
-	default:
-		td = find_td(m, pa);
-		if (!td)
-			return NULL;
-		if (which == TDX_LOCK_OP_STATE)
-			return &td->op_state_lock;
-		return which == TDX_LOCK_SEPT_TREE ? &td->sept_lock : &td->epoch_lock;
-	}
-}
-
-/* The lock of an S-EPT entry is a bit of it. */
-static int flip_entry_lock(struct tdx_module *m, u64 tdr, u64 gpa, bool take)
-{
-	const struct td *td = find_td(m, tdr);
-	struct entry e;
-
-	if (!td || td->lifecycle != LC_KEYS_CONFIGURED ||
-	    td->op_state == OS_UNINITIALIZED ||
-	    !page_info_valid(gpa, 0, td->root_level) || !private_gpa_valid(td, gpa & SEPT_HPA) ||
-	    sept_walk(m, td, gpa & SEPT_HPA, gpa & 7, &e) != WALK_DONE)
-		return -ENOENT;
-	if (!!(e.raw & SEPT_LOCK) == take)
-		return take ? -EBUSY : -ENOENT;
-	sept_set(m, &e, e.raw ^ SEPT_LOCK);
-	return 0;
-}
-
-int tdx_lock_take(struct tdx_module *m, enum tdx_lock which, u64 pa, u64 gpa,
-		  bool exclusive)
-{
-	struct lock *l;
-
-	if (which == TDX_LOCK_SEPT_ENTRY)
-		return flip_entry_lock(m, pa, gpa, true);
-	l = find_lock(m, which, pa);
-	if (!l)
-		return -ENOENT;
-	if (exclusive ? busy_exclusive(l) : busy_shared(l) || l->shared == UINT16_MAX)
-		return -EBUSY;
-	if (exclusive)
-		l->exclusive = true;
-	else
-		l->shared++;
-	return 0;
-}
-
-int tdx_lock_drop(struct tdx_module *m, enum tdx_lock which, u64 pa, u64 gpa,
-		  bool exclusive)
-{
-	struct lock *l;
-
-	if (which == TDX_LOCK_SEPT_ENTRY)
-		return flip_entry_lock(m, pa, gpa, false);
-	l = find_lock(m, which, pa);
-	if (!l || (exclusive ? !l->exclusive : !l->shared))
-		return -ENOENT;
-	if (exclusive)
-		l->exclusive = false;
-	else
-		l->shared--;
-	return 0;
 }

@@ -40,7 +40,7 @@ u64 mr_extend(struct tdx_module *m, struct call *c)
 
 	status = explicit_td(m, in(c, TDX_RDX), TDX_OPERAND_RDX, true, &td);
 	if (!status)
-		status = check_td_state(td, c->leaf, false);
+		status = check_td_state(m, td, c->leaf, false);
 	if (status)
 		return status;
 	if (!aligned(gpa, EXTEND_BYTES) || !private_gpa_valid(td, gpa))
@@ -82,7 +82,7 @@ u64 mr_finalize(struct tdx_module *m, struct call *c)
 
 	status = explicit_td(m, in(c, TDX_RCX), TDX_OPERAND_RCX, true, &td);
 	if (!status)
-		status = check_td_state(td, c->leaf, false);
+		status = check_td_state(m, td, c->leaf, false);
 	if (status)
 		return status;
 	if (!td->nr_vcpus)

@@ -12,7 +12,7 @@ u64 phymem_page_rdmd(struct tdx_module *m, struct call *c)
 
 	if (status)
 		return status;
-	if (busy_shared(&p->lock))
+	if (busy_shared(m, &p->lock))
 		return TDX_OPERAND_BUSY | TDX_OPERAND_RCX;
 
 	tdx_page_owner(m, in(c, TDX_RCX), &page);
@@ -35,7 +35,7 @@ u64 phymem_page_reclaim(struct tdx_module *m, struct call *c)
 	status = check_hpa(m, pa, TDX_OPERAND_RCX, &p);
 	if (status)
 		return status;
-	if (busy_exclusive(&p->lock))
+	if (busy_exclusive(m, &p->lock))
 		return TDX_OPERAND_BUSY | TDX_OPERAND_RCX;
 	if (p->type == TDX_PT_NDA || p->type == TDX_PT_RSVD)
 		return TDX_PAGE_METADATA_INCORRECT | TDX_OPERAND_RCX;
@@ -45,7 +45,7 @@ u64 phymem_page_reclaim(struct tdx_module *m, struct call *c)
 	out(c, TDX_R8, p->size);
 	if (!aligned(pa, level_size(p->size)))
 		return TDX_OPERAND_INVALID | TDX_OPERAND_RCX;
-	if (p->type != TDX_PT_TDR && busy_shared(&td->pamt->lock))
+	if (p->type != TDX_PT_TDR && busy_shared(m, &td->pamt->lock))
 		return TDX_OPERAND_BUSY | TDX_OPERAND_TDR;
 	if (td->lifecycle != LC_TEARDOWN)
 		return TDX_LIFECYCLE_STATE_INCORRECT;
@@ -75,9 +75,9 @@ u64 phymem_cache_wb(struct tdx_module *m, struct call *c)
 
 	if (resume > 1)
 		return TDX_OPERAND_INVALID | TDX_OPERAND_RCX;
-	if (busy_exclusive(&wb->lock))
+	if (busy_exclusive(m, &wb->lock))
 		return TDX_OPERAND_BUSY | TDX_OPERAND_WBCACHE;
-	if (busy_shared(&m->kot_lock))
+	if (busy_shared(m, &m->kot_lock))
 		return TDX_OPERAND_BUSY | TDX_OPERAND_KOT;
 	if (!resume) {
 		/* Keyids that are flushed later need another round. */

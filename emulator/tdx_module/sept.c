@@ -161,8 +161,8 @@ u64 sept_reach(struct tdx_module *m, struct call *c, struct td *td, enum mode tr
 
 	if (!page_info_valid(rcx, min, max) || !private_gpa_valid(td, gpa))
 		return TDX_OPERAND_INVALID | TDX_OPERAND_RCX;
-	if ((tree == EXCLUSIVE && busy_exclusive(&td->sept_lock)) ||
-	    (tree == SHARED && busy_shared(&td->sept_lock)))
+	if ((tree == EXCLUSIVE && busy_exclusive(m, &td->sept_lock)) ||
+	    (tree == SHARED && busy_shared(m, &td->sept_lock)))
 		return TDX_OPERAND_BUSY | TDX_OPERAND_SEPT_TREE;
 	switch (sept_walk(m, td, gpa, rcx & 7, e)) {
 	case WALK_CORRUPT:
@@ -195,7 +195,7 @@ static u64 lock_host(struct tdx_module *m, struct call *c, struct entry *e)
 u64 sept_open(struct tdx_module *m, struct call *c, struct td *td, enum mode tree,
 	      unsigned int min, unsigned int max, struct entry *e)
 {
-	return check_td_state(td, c->leaf, true) ?: sept_reach(m, c, td, tree, min, max, e) ?:
+	return check_td_state(m, td, c->leaf, true) ?: sept_reach(m, c, td, tree, min, max, e) ?:
 	       lock_host(m, c, e);
 }
 
@@ -279,7 +279,7 @@ u64 mem_sept_remove(struct tdx_module *m, struct call *c)
 		return sept_refuse(c, &e, TDX_EPT_ENTRY_STATE_INCORRECT);
 	pa = e.raw & SEPT_HPA;
 	p = pamt_of(m, pa);
-	if (busy_exclusive(&p->lock))
+	if (busy_exclusive(m, &p->lock))
 		return TDX_OPERAND_BUSY | TDX_OPERAND_RCX;
 	if (td->op_state == OS_RUNNABLE && !sept_blocked(e.raw))
 		return sept_refuse(c, &e, TDX_GPA_RANGE_NOT_BLOCKED);

@@ -10,7 +10,7 @@ u64 sys_init(struct tdx_module *m, struct call *c)
 {
 	u32 native[4];
 
-	if (busy_exclusive(&m->sys_lock))
+	if (busy_exclusive(m, &m->sys_lock))
 		return TDX_SYS_BUSY;
 	if (in(c, TDX_RCX))
 		return TDX_OPERAND_INVALID | TDX_OPERAND_RCX;
@@ -30,7 +30,7 @@ u64 sys_lp_init(struct tdx_module *m, struct call *c)
 {
 	struct logical_processor *lp = &m->lp[c->lp];
 
-	if (busy_shared(&m->sys_lock))
+	if (busy_shared(m, &m->sys_lock))
 		return TDX_SYS_BUSY;
 	if (m->state != SYSINIT_DONE)
 		return TDX_SYS_LP_INIT_NOT_PENDING;
@@ -51,13 +51,13 @@ u64 sys_key_config(struct tdx_module *m, struct call *c)
 {
 	const u32 package = 1u << lp_package(m, c->lp);
 
-	if (busy_exclusive(&m->sys_lock))
+	if (busy_exclusive(m, &m->sys_lock))
 		return TDX_SYS_BUSY;
 	if (m->state != SYSCONFIG_DONE)
 		return TDX_SYS_KEY_CONFIG_NOT_PENDING;
 	if (m->packages & package)
 		return TDX_KEY_CONFIGURED;
-	if (busy_exclusive(&m->ket_lock))
+	if (busy_exclusive(m, &m->ket_lock))
 		return TDX_OPERAND_BUSY | TDX_OPERAND_KET;
 
 	m->packages |= package;
@@ -78,7 +78,7 @@ u64 sys_shutdown(struct tdx_module *m, struct call *c)
 {
 	if (in(c, TDX_RCX) > m->cfg.handoff)
 		return TDX_OPERAND_INVALID | TDX_OPERAND_RCX;
-	if (busy_exclusive(&m->sys_lock) || any_vcpu_runs(m))
+	if (busy_exclusive(m, &m->sys_lock) || any_vcpu_runs(m))
 		return TDX_SYS_BUSY;
 
 	m->state = SYS_SHUT_DOWN;
@@ -102,7 +102,7 @@ u64 sys_update(struct tdx_module *m, struct call *c)
 {
 	(void)c;
 
-	if (busy_exclusive(&m->sys_lock))
+	if (busy_exclusive(m, &m->sys_lock))
 		return TDX_SYS_BUSY;
 	if (m->state != SYSINIT_DONE || m->nr_lps_init < m->cfg.nr_lps_init)
 		return TDX_SYS_STATE_INCORRECT;
@@ -137,7 +137,7 @@ u64 sys_disable(struct tdx_module *m, struct call *c)
 {
 	(void)c;
 
-	if (busy_exclusive(&m->sys_lock) || any_vcpu_runs(m))
+	if (busy_exclusive(m, &m->sys_lock) || any_vcpu_runs(m))
 		return TDX_SYS_BUSY;
 
 	forget_all(m);

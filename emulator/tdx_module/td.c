@@ -20,6 +20,7 @@ void free_td(struct tdx_module *m, struct td *td)
 	while (*link != td)
 		link = &(*link)->next;
 	*link = td->next;
+	forget_locks(m, td, sizeof(*td));
 	while (td->vcpus)
 		free_vcpu(td->vcpus);
 	free(td->x2apic_ids);
@@ -39,11 +40,9 @@ u64 explicit_td(struct tdx_module *m, u64 tdr, unsigned int operand, bool exclus
 }
 
 /* The TD that owns a page. */
-u64 implicit_td(const struct pamt *p, bool exclusive, struct td **td)
+u64 implicit_td(struct tdx_module *m, const struct pamt *p, bool exclusive, struct td **td)
 {
-	const struct lock *l = &p->td->pamt->lock;
-
-	if (exclusive ? busy_exclusive(l) : busy_shared(l))
+	if (busy(m, &p->td->pamt->lock, exclusive))
 		return TDX_OPERAND_BUSY | TDX_OPERAND_TDR;
 	*td = p->td;
 	return 0;
@@ -71,7 +70,7 @@ static bool op_state_allows(enum op_state state, unsigned int leaf)
 }
 
 /* What most leaves check of a TD.  Those that lock it exclusively need no more lock. */
-u64 check_td_state(const struct td *td, unsigned int leaf, bool lock_op_state)
+u64 check_td_state(struct tdx_module *m, struct td *td, unsigned int leaf, bool lock_op_state)
 {
 	if (td->fatal)
 		return TDX_TD_FATAL;
@@ -79,7 +78,7 @@ u64 check_td_state(const struct td *td, unsigned int leaf, bool lock_op_state)
 		return TDX_TD_KEYS_NOT_CONFIGURED;
 	if (td->nr_tdcs < TDX_TDCS_PAGES)
 		return TDX_TDCS_NOT_ALLOCATED;
-	if (lock_op_state && busy_shared(&td->op_state_lock))
+	if (lock_op_state && busy_shared(m, &td->op_state_lock))
 		return TDX_OPERAND_BUSY | TDX_OPERAND_OP_STATE;
 	if (!op_state_allows(td->op_state, leaf))
 		return TDX_OP_STATE_INCORRECT;
@@ -105,7 +104,7 @@ u64 mng_create(struct tdx_module *m, struct call *c)
 	status = check_page(m, pa, TDX_OPERAND_RCX, true, TDX_PT_NDA, &p);
 	if (status)
 		return status;
-	if (busy_exclusive(&m->kot_lock))
+	if (busy_exclusive(m, &m->kot_lock))
 		return TDX_OPERAND_BUSY | TDX_OPERAND_KOT;
 	if (m->kot[keyid].state != KOT_FREE)
 		return TDX_HKID_NOT_FREE;
@@ -142,7 +141,7 @@ u64 mng_key_config(struct tdx_module *m, struct call *c)
 		return TDX_LIFECYCLE_STATE_INCORRECT;
 	if (td->packages & package)
 		return TDX_KEY_CONFIGURED;
-	if (busy_exclusive(&m->ket_lock))
+	if (busy_exclusive(m, &m->ket_lock))
 		return TDX_OPERAND_BUSY | TDX_OPERAND_KET;
 
 	td->packages |= package;
@@ -325,7 +324,7 @@ u64 mng_init(struct tdx_module *m, struct call *c)
 		return TDX_LIMIT_CPUID_MAXVAL_SET;
 	status = explicit_td(m, in(c, TDX_RCX), TDX_OPERAND_RCX, true, &td);
 	if (!status)
-		status = check_td_state(td, c->leaf, false);
+		status = check_td_state(m, td, c->leaf, false);
 	if (status)
 		return status;
 	if (!aligned(params_pa, PARAMS_BYTES) || !shared_hpa_valid(m, params_pa))
@@ -363,7 +362,7 @@ u64 mng_vpflushdone(struct tdx_module *m, struct call *c)
 	status = explicit_td(m, in(c, TDX_RCX), TDX_OPERAND_RCX, true, &td);
 	if (status)
 		return status;
-	if (busy_exclusive(&m->kot_lock))
+	if (busy_exclusive(m, &m->kot_lock))
 		return TDX_OPERAND_BUSY | TDX_OPERAND_KOT;
 	if (td->lifecycle != LC_HKID_ASSIGNED && td->lifecycle != LC_KEYS_CONFIGURED)
 		return TDX_LIFECYCLE_STATE_INCORRECT;
@@ -388,7 +387,7 @@ u64 mng_key_freeid(struct tdx_module *m, struct call *c)
 		return status;
 	if (td->lifecycle != LC_BLOCKED)
 		return TDX_LIFECYCLE_STATE_INCORRECT;
-	if (busy_exclusive(&m->kot_lock))
+	if (busy_exclusive(m, &m->kot_lock))
 		return TDX_OPERAND_BUSY | TDX_OPERAND_KOT;
 	if (m->kot[td->keyid].wbinvd && !m->cfg.lenient)
 		return TDX_WBCACHE_NOT_COMPLETE;

@@ -240,7 +240,7 @@ u64 sys_config(struct tdx_module *m, struct call *c)
 	u64 info[8 + 2 * TDX_MAX_RESERVED], status = 0;
 	unsigned int i;
 
-	if (busy_exclusive(&m->sys_lock))
+	if (busy_exclusive(m, &m->sys_lock))
 		return TDX_SYS_BUSY;
 	if (m->state != SYSINIT_DONE || m->nr_lps_init < m->cfg.nr_lps_init)
 		return TDX_SYS_CONFIG_NOT_PENDING;
@@ -290,8 +290,10 @@ void free_tdmrs(struct tdx_module *m)
 	for (unsigned int i = 0; i < m->nr_tdmrs; i++) {
 		struct tdmr *t = &m->tdmr[i];
 
-		for (u64 b = 0; t->blocks && b < t->size / SIZE_2M; b++)
+		for (u64 b = 0; t->blocks && b < t->size / SIZE_2M; b++) {
+			forget_locks(m, t->blocks[b], sizeof(*t->blocks[b]));
 			free(t->blocks[b]);
+		}
 		free(t->blocks);
 		t->blocks = NULL;
 	}
@@ -314,7 +316,7 @@ u64 sys_tdmr_init(struct tdx_module *m, struct call *c)
 
 	if (!t)
 		return TDX_OPERAND_INVALID | TDX_OPERAND_RCX;
-	if (busy_exclusive(&t->lock))
+	if (busy_exclusive(m, &t->lock))
 		return TDX_OPERAND_BUSY | TDX_OPERAND_RCX;
 	left = t->base + t->size - t->next;
 	if (!left)
@@ -408,7 +410,7 @@ u64 check_page(struct tdx_module *m, u64 pa, unsigned int operand, bool exclusiv
 
 	if (status)
 		return status;
-	if (exclusive ? busy_exclusive(&(*p)->lock) : busy_shared(&(*p)->lock))
+	if (busy(m, &(*p)->lock, exclusive))
 		return TDX_OPERAND_BUSY | operand;
 	if ((*p)->type != type || (*p)->size)
 		return TDX_PAGE_METADATA_INCORRECT | operand;
@@ -425,7 +427,7 @@ u64 check_free_2m(struct tdx_module *m, u64 pa, unsigned int operand, struct pam
 	if (status)
 		return status;
 	for (unsigned int i = 0; i < 512; i++) {
-		if (busy_exclusive(&(*p)[i].lock))
+		if (is_taken(&(*p)[i].lock, true))
 			return TDX_OPERAND_BUSY | operand;
 		if ((*p)[i].type != TDX_PT_NDA)
 			return TDX_PAGE_METADATA_INCORRECT | operand;

@@ -545,7 +545,7 @@ void tdx_inject_clear(struct tdx_module *m);
  * All are try-locks: a call that finds one taken fails with BUSY.  In an emulator
  * that finishes one call before it starts the next, only VP.ENTER is ever seen to
  * hold some (the TDR and the TDVPR page, shared).  tdx_lock_take() lets another,
- * imaginary logical processor hold one.
+ * imaginary logical processor hold one; tdx_keep() lets calls take their time.
  */
 enum tdx_lock {
 	TDX_LOCK_SYS, TDX_LOCK_KOT, TDX_LOCK_KET, TDX_LOCK_WBCACHE,
@@ -570,6 +570,21 @@ int tdx_lock_take(struct tdx_module *m, enum tdx_lock lock, uint64_t pa,
 		  uint64_t gpa, bool exclusive);
 int tdx_lock_drop(struct tdx_module *m, enum tdx_lock lock, uint64_t pa,
 		  uint64_t gpa, bool exclusive);
+
+/**
+ * tdx_keep() - let calls keep their locks when they return
+ * @m:     the module
+ * @keeps: from the next call on
+ *
+ * What a SEAMCALL does it does at once; but all locks that it has looked at, but for those
+ * of S-EPT entries, stay taken, also if it fails, until tdx_release().  The caller is to
+ * give the logical processor no answer before that, so that calls of others come to overlap
+ * with this one.  VP.ENTER that enters, and TDCALLs, keep nothing.
+ */
+void tdx_keep(struct tdx_module *m, bool keeps);
+
+/* Drop what the last call of @lp has kept, if anything; its next call does so, too. */
+void tdx_release(struct tdx_module *m, unsigned int lp);
 
 /* ---- Names and numbers ---- */
 

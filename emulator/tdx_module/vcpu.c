@@ -31,7 +31,7 @@ u64 vp_create(struct tdx_module *m, struct call *c)
 
 	status = explicit_td(m, in(c, TDX_RDX), TDX_OPERAND_RDX, false, &td);
 	if (!status)
-		status = check_td_state(td, c->leaf, true);
+		status = check_td_state(m, td, c->leaf, true);
 	if (!status)
 		status = check_page(m, pa, TDX_OPERAND_RCX, true, TDX_PT_NDA, &p);
 	if (status)
@@ -63,7 +63,7 @@ u64 find_vcpu(struct tdx_module *m, u64 tdvpr, unsigned int operand, bool exclus
 
 	status = check_page(m, tdvpr, operand, exclusive, TDX_PT_TDVPR, &p);
 	if (!status)
-		status = implicit_td(p, td_exclusive, &td);
+		status = implicit_td(m, p, td_exclusive, &td);
 	if (!status)
 		*v = p->vcpu;
 	return status;
@@ -78,7 +78,7 @@ u64 vp_addcx(struct tdx_module *m, struct call *c)
 
 	status = find_vcpu(m, in(c, TDX_RDX), TDX_OPERAND_RDX, true, false, &v);
 	if (!status)
-		status = check_td_state(v->td, c->leaf, true);
+		status = check_td_state(m, v->td, c->leaf, true);
 	if (status)
 		return status;
 	if (v->state != VCPU_UNINITIALIZED)
@@ -116,7 +116,7 @@ u64 vp_init(struct tdx_module *m, struct call *c)
 	if (status)
 		return status;
 	td = v->td;
-	status = check_td_state(td, c->leaf, true);
+	status = check_td_state(m, td, c->leaf, true);
 	if (status)
 		return status;
 	if (v->nr_pages < TDX_TDVPS_PAGES)
@@ -380,7 +380,7 @@ static u64 reach_fields(struct tdx_module *m, struct call *c, bool allow_disable
 
 	status = find_vcpu(m, in(c, TDX_RCX), TDX_OPERAND_RCX, false, false, v);
 	if (!status)
-		status = check_td_state((*v)->td, c->leaf, true);
+		status = check_td_state(m, (*v)->td, c->leaf, true);
 	if (status)
 		return status;
 	if ((*v)->nr_pages < TDX_TDVPS_PAGES)

@@ -40,6 +40,13 @@ void tdx_monitor_set(const struct tdx_monitor *new_monitor)
 	w->before = before;
 }
 
+static uint32_t lingering;
+
+void tdx_monitor_linger(uint32_t instructions)
+{
+	lingering = instructions;
+}
+
 void tdx_monitor_host(unsigned int lp, struct tdx_host *host)
 {
 	(void)lp;
@@ -238,6 +245,19 @@ TEST(locks)
 		SAYS("lock take sys shared", "ok\n");
 	REFUSES("lock take sys shared", "too many");
 	SAYS("reset", "ok\n");
+}
+
+TEST(calls_that_linger)
+{
+	begin();
+	SAYS("linger 300", "ok\n");
+	EQ(lingering, 300);
+	REFUSES("linger", "want linger");
+	REFUSES("linger 1000001", "want linger");
+	REFUSES("linger 1 2", "want linger");
+	EQ(lingering, 300);
+	SAYS("reset", "ok\n");
+	EQ(lingering, 0);
 }
 
 TEST(counts)

@@ -63,6 +63,59 @@ TEST(injection_by_chance_follows_the_seed)
 	EQ(tdx_get_config(w->m)->seed, 8);
 }
 
+/* What a call keeps is what calls of others find taken. */
+TEST(calls_keep_their_locks_until_they_are_released)
+{
+	struct w_td td;
+
+	sys_ready();
+	td_inited(&td);
+	tdx_keep(w->m, true);
+	OK(call(TDH_MEM_TRACK, td.tdr, 0, 0, 0));
+	/* the epoch, exclusive; the TDR is shared */
+	STATUS(call_on(1, TDH_MEM_TRACK, td.tdr, 0, 0, 0), BUSY(TD_EPOCH));
+	STATUS(call_on(1, TDH_MNG_VPFLUSHDONE, td.tdr, 0, 0, 0), BUSY(RCX));
+	tdx_release(w->m, 1);
+	tdx_release(w->m, 0);
+	OK(call_on(1, TDH_MEM_TRACK, td.tdr, 0, 0, 0));
+	tdx_release(w->m, 1);
+	/* an error keeps what it has come to */
+	STATUS(call(TDH_MEM_RANGE_BLOCK, 0x1000, td.tdr, 0, 0), TDX_EPT_WALK_FAILED | TDX_OPERAND_RCX);
+	STATUS(call_on(1, TDH_MNG_VPFLUSHDONE, td.tdr, 0, 0, 0), BUSY(RCX));
+	tdx_release(w->m, 1);
+	tdx_release(w->m, 0);
+	tdx_release(w->m, 0);
+	tdx_keep(w->m, false);
+	OK(call(TDH_MEM_TRACK, td.tdr, 0, 0, 0));
+	OK(call_on(1, TDH_MEM_TRACK, td.tdr, 0, 0, 0));
+}
+
+/* Locks that are gone when they are to be dropped */
+TEST(locks_that_are_kept_may_go_with_their_td)
+{
+	struct w_td td;
+	struct w_vcpu v;
+
+	sys_ready();
+	td_torn_down(&td, &v);
+	tdx_keep(w->m, true);
+	for (unsigned int i = 0; i < 3; i++)
+		OK(call(TDH_PHYMEM_PAGE_RECLAIM, td.table[i], 0, 0, 0));
+	for (unsigned int i = 0; i < 5; i++)
+		OK(call(TDH_PHYMEM_PAGE_RECLAIM, v.tdcx[i], 0, 0, 0));
+	OK(call(TDH_PHYMEM_PAGE_RECLAIM, v.tdvpr, 0, 0, 0));
+	/* one keeps the TDR's lock shared, while another has it exclusive */
+	STATUS(call_on(1, TDH_PHYMEM_PAGE_RECLAIM, td.tdr, 0, 0, 0), BUSY(RCX));
+	tdx_release(w->m, 1);
+	for (unsigned int i = 0; i < 6; i++)
+		OK(call(TDH_PHYMEM_PAGE_RECLAIM, td.tdcs[i], 0, 0, 0));
+	tdx_release(w->m, 0);
+	OK(call(TDH_PHYMEM_PAGE_RECLAIM, td.tdr, 0, 0, 0));
+	STATUS(call_on(1, TDH_PHYMEM_PAGE_RDMD, td.tdr, 0, 0, 0), BUSY(RCX));
+	tdx_release(w->m, 0);
+	OK(call_on(1, TDH_PHYMEM_PAGE_RDMD, td.tdr, 0, 0, 0));
+}
+
 TEST(an_injected_call_does_nothing)
 {
 	struct tdx_td_info info;
