@@ -99,9 +99,13 @@ static int hold_lock(void *world, unsigned int me __maybe_unused)
 	unsigned int i;
 	int rc = 0;
 
-	for (i = 0; i < HOLDS && !rc; i++)
+	for (i = 0; i < HOLDS && !rc; i++) {
 		rc = emulator_ask(NULL, "lock take sept-tree 0x%llx", tdr) ?:
 		     emulator_ask(NULL, "lock drop sept-tree 0x%llx", tdr);
+		/* A SEAMCALL has it just then. */
+		if (rc == -EINVAL)
+			rc = 0;
+	}
 	return rc;
 }
 
