@@ -19,6 +19,9 @@
  * free once what is left of them is punched; in the end those that a last TD has, once
  * it is gone.  Then the keyids must be back, and memory, but for less than a page per
  * round.
+ *
+ * In the emulated machine SEAMCALLs take some time meanwhile, so that they meet there, too
+ * (emulator_linger()).
  */
 #define TD_RACE_ROLES	4			/* in one race, at most */
 
