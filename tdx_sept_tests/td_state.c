@@ -4,8 +4,8 @@
  * too late or to a TD that is dead or another process's is refused with its errno,
  * changes nothing, and the TD goes on with its life.
  *
- * The tables have a row for each call, made with arguments that would do, and a
- * column for each state.  td_arguments.c has the arguments that would not.
+ * The tables have a row for each call and a column for each state.  The arguments are
+ * such as would do, but in one table; td_arguments.c has all that would not.
  *
  * Documentation/virt/kvm/x86/intel-tdx.rst, api.rst; arch/x86/kvm/vmx/tdx.c
  * tdx_vm_ioctl(), tdx_vcpu_unlocked_ioctl(), tdx_vcpu_ioctl(), tdx_vcpu_create().
@@ -375,6 +375,115 @@ TEST_F(td_state, decides_what_a_tdx_command_answers)
 
 	{ "a command of /dev/kvm", other_command, false, ALWAYS(BAD) },
 	{ "a command of a guest_memfd", other_command, true, ALWAYS(ENOTTY) },
+	};
+
+	CHECK_ROWS(rows);
+}
+
+/*
+ * The same with arguments that are wrong, in each state and not just where they are looked
+ * at (td_arguments).  Nobody looks at the flags of KVM_TDX_FINALIZE_VM and
+ * KVM_TDX_GET_CPUID.
+ */
+
+enum wrong { FLAGS, RESERVED, BITS, MORE, NOWHERE, ADDRESS, SOURCE, NONE, SHARED };
+
+/* What the TDX module's answer goes to must be zero. */
+static int ask_with_an_error(int fd, const world *w, unsigned long id)
+{
+	struct kvm_tdx_cmd cmd = { .id = id, .data = (__u64)w->buffer, .hw_error = 1 };
+
+	return RC(ioctl(fd, KVM_MEMORY_ENCRYPT_OP, &cmd));
+}
+
+static int with_an_error(world *w, unsigned long id)
+{
+	return ask_with_an_error(w->vm, w, id);
+}
+
+static int vcpu_with_an_error(world *w, unsigned long id)
+{
+	return ask_with_an_error(w->vcpu, w, id);
+}
+
+static int wrong_capabilities(world *w, unsigned long what)
+{
+	memset(w->buffer, 0, BUFFER_BYTES);	/* room for no CPUID leaf */
+	return td_cmd(w->vm, KVM_TDX_CAPABILITIES, what == FLAGS,
+		      what == NOWHERE ? NULL : w->buffer, NULL);
+}
+
+static int wrong_init_vm(world *w, unsigned long what)
+{
+	struct kvm_tdx_init_vm *init;
+	int rc = td_init_params(w->td, &w->plan, &init);
+
+	if (rc)
+		return rc;
+	init->reserved[0] = what == RESERVED;
+	init->attributes |= what == BITS ? 1ull << 62 : 0;
+	if (what == MORE)
+		init->cpuid.nent = MAX_CPUID + 1;
+	rc = td_cmd(w->vm, KVM_TDX_INIT_VM, what == FLAGS, what == NOWHERE ? NULL : init, NULL);
+	free(init);
+	return rc;
+}
+
+static int wrong_init_vcpu(world *w, unsigned long arg)
+{
+	(void)arg;
+	return td_cmd(w->vcpu, KVM_TDX_INIT_VCPU, 1, NULL, NULL);
+}
+
+static int wrong_region(world *w, unsigned long what)
+{
+	struct kvm_tdx_init_mem_region region = {
+		.source_addr = (__u64)w->page + (what == SOURCE),
+		.gpa = what == SHARED ? SHARED_BIT : GUEST_GPA + (what == ADDRESS),
+		.nr_pages = what != NONE,
+	};
+
+	return td_cmd(w->vcpu, KVM_TDX_INIT_MEM_REGION, what == FLAGS ? 2 : 0,
+		      what == NOWHERE ? NULL : &region, NULL);
+}
+
+static int wrong_get_cpuid(world *w, unsigned long what)
+{
+	memset(w->buffer, 0, BUFFER_BYTES);
+	return td_cmd(w->vcpu, KVM_TDX_GET_CPUID, 0, what == NOWHERE ? NULL : w->buffer, NULL);
+}
+
+#define BUT_OPENED(err)	{ err, BAD, BAD, BAD, BAD, BAD, BAD, EIO, EIO }
+#define UNSEALED(err)	{ LATER, LATER, err, err, err, BAD, BAD, EIO, EIO }
+#define READY_ON(err)	{ LATER, LATER, BAD, err, err, BAD, BAD, EIO, EIO }
+
+TEST_F(td_state, decides_what_a_wrong_tdx_command_answers)
+{
+	static const struct row rows[] = {
+	{ "KVM_TDX_CAPABILITIES with an error", with_an_error, KVM_TDX_CAPABILITIES, VM(BAD) },
+	{ "KVM_TDX_INIT_VM with an error", with_an_error, KVM_TDX_INIT_VM, VM(BAD) },
+	{ "KVM_TDX_FINALIZE_VM with an error", with_an_error, KVM_TDX_FINALIZE_VM, VM(BAD) },
+	{ "KVM_TDX_INIT_VCPU with an error", vcpu_with_an_error, KVM_TDX_INIT_VCPU, VCPU(BAD) },
+	{ "KVM_TDX_INIT_MEM_REGION with an error", vcpu_with_an_error, KVM_TDX_INIT_MEM_REGION,
+	  VCPU(BAD) },
+	{ "KVM_TDX_GET_CPUID with an error", vcpu_with_an_error, KVM_TDX_GET_CPUID, VCPU(BAD) },
+	{ "KVM_TDX_CAPABILITIES with flags", wrong_capabilities, FLAGS, VM(BAD) },
+	{ "KVM_TDX_CAPABILITIES to nowhere", wrong_capabilities, NOWHERE, VM(EFAULT) },
+	{ "KVM_TDX_CAPABILITIES to too little room", wrong_capabilities, MORE, VM(E2BIG) },
+	{ "KVM_TDX_INIT_VM with flags", wrong_init_vm, FLAGS, VM(BAD) },
+	{ "KVM_TDX_INIT_VM with reserved fields", wrong_init_vm, RESERVED, VM(BAD) },
+	{ "KVM_TDX_INIT_VM with an attribute that is none", wrong_init_vm, BITS, VM(BAD) },
+	{ "KVM_TDX_INIT_VM with too many CPUID leaves", wrong_init_vm, MORE, BUT_OPENED(E2BIG) },
+	{ "KVM_TDX_INIT_VM from nowhere", wrong_init_vm, NOWHERE, BUT_OPENED(EFAULT) },
+	{ "KVM_TDX_INIT_VCPU with flags", wrong_init_vcpu, 0, VCPU(BAD) },
+	{ "KVM_TDX_INIT_MEM_REGION with flags", wrong_region, FLAGS, VCPU(BAD) },
+	{ "KVM_TDX_INIT_MEM_REGION from nowhere", wrong_region, NOWHERE, READY_ON(EFAULT) },
+	{ "KVM_TDX_INIT_MEM_REGION at an odd address", wrong_region, ADDRESS, VCPU(BAD) },
+	{ "KVM_TDX_INIT_MEM_REGION from an odd source", wrong_region, SOURCE, VCPU(BAD) },
+	{ "KVM_TDX_INIT_MEM_REGION of no page", wrong_region, NONE, VCPU(BAD) },
+	{ "KVM_TDX_INIT_MEM_REGION of shared memory", wrong_region, SHARED, VCPU(BAD) },
+	{ "KVM_TDX_GET_CPUID to nowhere", wrong_get_cpuid, NOWHERE, UNSEALED(EFAULT) },
+	{ "KVM_TDX_GET_CPUID to too little room", wrong_get_cpuid, MORE, UNSEALED(E2BIG) },
 	};
 
 	CHECK_ROWS(rows);
