@@ -463,7 +463,8 @@ shell() {
 	[[ ${value[seed]} == random ]] || options+=(--option "seed=${value[seed]}")
 	say "the machine boots"
 	"$tools/machine" start --dir "$dir" --owner $$ --bochs "$bochs/bochs" \
-		--kernel "$vmlinux/vmlinux.boot" --initramfs "$initramfs" --cpus "${value[cpus]}" --memory "${value[memory]}" \
+		--kernel "$vmlinux/vmlinux.boot" --initramfs "$initramfs" \
+		--cpus "${value[cpus]}" --memory "${value[memory]}" \
 		--quantum "${value[quantum]}" --kernel-args "${value[kernel_args]}" \
 		--tdx "sanitizer=${value[sanitizer]}" --tdx "vmlinux=$vmlinux/vmlinux" || exit
 	if (( ${#globs[@]} )); then

@@ -58,6 +58,7 @@ FIXTURE_TEARDOWN(td_race_end)
 		return;
 	peer_kill(self->peer);
 	census_free(self->before);
+	census_free(self->after);
 	if (self->gmem >= 0)
 		close(self->gmem);
 	for (i = 0; i < NR_TDS; i++)
