@@ -28,7 +28,7 @@ int pressure_drop_caches(void);
 int pressure_numa_balancing(bool on);
 
 /* How many pages of all processes it has marked so far, to see who touches them. */
-int pressure_numa_marked(__u64 *pages);
+int pressure_numa_marked(__s64 *pages);
 
 /**
  * pressure_khugepaged() - let khugepaged look at all memory, and collapse what it likes

@@ -13,13 +13,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "bpf_complaint.h"
 #include "folio_bpf.h"
 #include "folio_bpf.skel.h"
 #include "vmemmap.h"
@@ -34,18 +34,6 @@ static struct folio_bpf_prog *skel;	/* NULL if inherited */
 static struct folio_bpf_prog__bss *bss;	/* NULL until open */
 static int by_file_fd, by_pfn_fd;
 static pthread_mutex_t *window_lock;	/* NULL if nobody else has the window */
-
-/* The last thing libbpf complained about, which says more than its errno. */
-static char complaint[256];
-
-static int keep_complaint(enum libbpf_print_level level, const char *fmt, va_list ap)
-{
-	if (level == LIBBPF_WARN && !complaint[0]) {
-		vsnprintf(complaint, sizeof(complaint), fmt, ap);
-		complaint[strcspn(complaint, "\n")] = 0;
-	}
-	return 0;
-}
 
 static int run(int prog_fd)
 {
@@ -102,7 +90,6 @@ static int inherit(void)
 
 int folio_bpf_open(char *why, unsigned long why_len)
 {
-	libbpf_print_fn_t print;
 	__u64 size;
 	int err;
 
@@ -116,17 +103,16 @@ int folio_bpf_open(char *why, unsigned long why_len)
 		return err;
 	}
 
-	complaint[0] = 0;
-	print = libbpf_set_print(keep_complaint);
+	bpf_complaint_catch();
 	skel = folio_bpf_prog__open_and_load();
 	err = skel ? 0 : -errno;
-	libbpf_set_print(print);
+	bpf_complaint_release();
 	if (err) {
 		if (err == -EPERM)
 			snprintf(why, why_len, "not allowed to load BPF programs; run as root, and check that kernel lockdown is off");
 		else
 			snprintf(why, why_len, "the BPF program does not load (%s): %s",
-				 strerror(-err), complaint[0] ? complaint : "no details");
+				 strerror(-err), bpf_complaint());
 		return err;
 	}
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "counter.h"
 #include "meter.h"
 #include "settle.h"
 
@@ -16,11 +17,6 @@ struct raw {
 	__s64 page_tables, sec_page_tables;	/* /proc/vmstat */
 	__s64 vmalloc_kb, percpu_kb;		/* /proc/meminfo */
 	__s64 managed, pcp;			/* /proc/zoneinfo */
-};
-
-struct field {
-	const char *name;
-	__s64 *value;
 };
 
 const char *meter_name(enum meter_counter which)
@@ -35,27 +31,6 @@ const char *meter_name(enum meter_counter which)
 	};
 
 	return names[which];
-}
-
-/* Add up what a file of "name value" lines says of some names. */
-static int sum_fields(const char *path, const struct field *fields)
-{
-	const struct field *f;
-	char line[256], name[64];
-	FILE *in = fopen(path, "re");
-	long long value;
-
-	if (!in)
-		return -errno;
-	while (fgets(line, sizeof(line), in)) {
-		if (sscanf(line, " %63s %lld", name, &value) != 2)
-			continue;
-		for (f = fields; f->name; f++)
-			if (!strcmp(f->name, name))
-				*f->value += value;
-	}
-	fclose(in);
-	return 0;
 }
 
 /* misc.current of the whole host, wherever the misc controller is mounted. */
@@ -134,7 +109,7 @@ static void refresh(void)
 int meter_read(struct meter *m)
 {
 	struct raw r = {};
-	const struct field vmstat[] = {
+	const struct counter_field vmstat[] = {
 		{ "nr_free_pages", &r.free },
 		{ "nr_file_pages", &r.file },
 		{ "nr_unevictable", &r.unevictable },
@@ -147,12 +122,12 @@ int meter_read(struct meter *m)
 		{}
 	};
 	/* Kernel stacks are vmalloc memory. */
-	const struct field meminfo[] = {
+	const struct counter_field meminfo[] = {
 		{ "VmallocUsed:", &r.vmalloc_kb },
 		{ "Percpu:", &r.percpu_kb },
 		{}
 	};
-	const struct field zoneinfo[] = {
+	const struct counter_field zoneinfo[] = {
 		{ "managed", &r.managed },
 		{ "count:", &r.pcp },
 		{}
@@ -161,11 +136,11 @@ int meter_read(struct meter *m)
 	int err;
 
 	refresh();
-	err = sum_fields("/proc/vmstat", vmstat);
+	err = counter_sum("/proc/vmstat", vmstat);
 	if (!err)
-		err = sum_fields("/proc/zoneinfo", zoneinfo);
+		err = counter_sum("/proc/zoneinfo", zoneinfo);
 	if (!err)
-		err = sum_fields("/proc/meminfo", meminfo);
+		err = counter_sum("/proc/meminfo", meminfo);
 	if (err)
 		return err;
 

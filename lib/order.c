@@ -6,12 +6,12 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "bpf_complaint.h"
 #include "folio.h"
 #include "folio_bpf.h"
 #include "order.h"
@@ -31,18 +31,6 @@ struct order {
 };
 
 static char why[640];
-
-/* The last thing libbpf complained about, which says more than its errno. */
-static char complaint[256];
-
-static int keep_complaint(enum libbpf_print_level level, const char *fmt, va_list ap)
-{
-	if (level == LIBBPF_WARN && !complaint[0]) {
-		vsnprintf(complaint, sizeof(complaint), fmt, ap);
-		complaint[strcspn(complaint, "\n")] = 0;
-	}
-	return 0;
-}
 
 static void remember(struct order *o, const char *kind, const char *name)
 {
@@ -174,7 +162,7 @@ static int start(struct order *o)
 	if (!o->skel) {
 		err = -errno;
 		snprintf(why, sizeof(why), "the BPF programs of the order trace do not load (%s): %s",
-			 strerror(-err), complaint[0] ? complaint : "no details");
+			 strerror(-err), bpf_complaint());
 		return err;
 	}
 	err = folio_bpf_vmemmap(&o->skel->bss->order_vmemmap, &o->skel->bss->order_page_bytes);
@@ -194,16 +182,14 @@ static int start(struct order *o)
 const char *order_start(struct order **out)
 {
 	struct order *o = calloc(1, sizeof(*o));
-	libbpf_print_fn_t print;
 	int err;
 
 	*out = NULL;
 	if (!o)
 		return "no memory for the order trace";
-	complaint[0] = 0;
-	print = libbpf_set_print(keep_complaint);
+	bpf_complaint_catch();
 	err = start(o);
-	libbpf_set_print(print);
+	bpf_complaint_release();
 	if (err) {
 		order_stop(o);
 		return why;

@@ -6,9 +6,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "counter.h"
 #include "folio.h"
 #include "host.h"
 #include "pressure.h"
+#include "room.h"
 
 #define PAGE_BYTES	4096ull
 #define SCATTERED	4096u		/* pages, of which each DISTANCEth stays */
@@ -86,23 +88,12 @@ int pressure_numa_balancing(bool on)
 	return err == -ENOENT ? 0 : err;
 }
 
-int pressure_numa_marked(__u64 *pages)
+int pressure_numa_marked(__s64 *pages)
 {
-	FILE *from = fopen("/proc/vmstat", "re");
-	unsigned long long value;
-	int err = -EOPNOTSUPP;
-	char name[64];
+	const struct counter_field updates[] = { { "numa_pte_updates", pages }, {} };
 
-	if (!from)
-		return -errno;
-	while (err && fscanf(from, "%63s %llu", name, &value) == 2) {
-		if (strcmp(name, "numa_pte_updates"))
-			continue;
-		*pages = value;
-		err = 0;
-	}
-	fclose(from);
-	return err;
+	*pages = 0;
+	return counter_sum("/proc/vmstat", updates);
 }
 
 static int read_number(const char *path, unsigned long long *value)
@@ -121,15 +112,10 @@ static int read_number(const char *path, unsigned long long *value)
  * khugepaged looks at processes only that have asked for huge pages, and then at all of
  * their memory.  This has small pages where it asks for a huge one.
  */
-static int ask_for_huge_page(char **room)
+static int ask_for_huge_page(char *page)
 {
-	char *page;
-
-	*room = mmap(NULL, 2 * HUGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (*room == MAP_FAILED)
-		return -errno;
-	page = (char *)(((__u64)*room + HUGE_BYTES - 1) & ~(HUGE_BYTES - 1));
-	return madvise(page, HUGE_BYTES, MADV_NOHUGEPAGE) ||
+	return !page || mprotect(page, HUGE_BYTES, PROT_READ | PROT_WRITE) ||
+	       madvise(page, HUGE_BYTES, MADV_NOHUGEPAGE) ||
 	       madvise(page, HUGE_BYTES, MADV_POPULATE_WRITE) ||
 	       madvise(page, HUGE_BYTES, MADV_HUGEPAGE) ? -errno : 0;
 }
@@ -147,7 +133,7 @@ int pressure_khugepaged(unsigned int ms, bool *collapsed)
 	};
 	const unsigned int nr = sizeof(settings) / sizeof(*settings);
 	unsigned long long before, had, has, now = 0;
-	char *room = MAP_FAILED;
+	char *page = room_2m(HUGE_BYTES);
 	unsigned int i;
 	int err;
 
@@ -155,7 +141,7 @@ int pressure_khugepaged(unsigned int ms, bool *collapsed)
 	      read_number(THP "khugepaged/pages_collapsed", &had);
 	for (i = 0; i < nr && !err; i++)
 		err = host_set(settings[i].path, settings[i].value);
-	err = err ?: ask_for_huge_page(&room);
+	err = err ?: ask_for_huge_page(page);
 	/* The round that was going on has begun too early; the one behind it has not. */
 	for (has = had; !err && ms && (now < before + 2 || has == had); ms--) {
 		usleep(1000);
@@ -167,8 +153,8 @@ int pressure_khugepaged(unsigned int ms, bool *collapsed)
 	if (!err && now < before + 2)
 		err = -ETIMEDOUT;
 	*collapsed = !err && has != had;
-	if (room != MAP_FAILED)
-		munmap(room, 2 * HUGE_BYTES);
+	if (page)
+		munmap(page, HUGE_BYTES);
 	return err;
 }
 

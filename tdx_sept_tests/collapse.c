@@ -12,6 +12,7 @@
 
 #include "gmem.h"
 #include "pressure.h"
+#include "room.h"
 #include "suite.h"
 
 #define PAGE_BYTES	4096ull
@@ -28,7 +29,7 @@
 FIXTURE(collapse) {
 	struct guest *g;
 	int fd;
-	char *room, *map;	/* the latter at a multiple of 2M in the former */
+	char *map;
 	struct census *before;
 };
 
@@ -56,9 +57,8 @@ FIXTURE_SETUP(collapse)
 	if (variant->in_guest) {
 		ASSERT_OK(guest_touch(self->g, 0, NR_PAGES, DATA));
 	}
-	self->room = mmap(NULL, BYTES + BYTES_2M, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, self->room);
-	self->map = (char *)(((__u64)self->room + BYTES_2M - 1) & ~(BYTES_2M - 1));
+	self->map = room_2m(BYTES);
+	ASSERT_NE(NULL, self->map);
 	ASSERT_EQ(self->map, mmap(self->map, BYTES, PROT_READ | PROT_WRITE,
 				  MAP_SHARED | MAP_FIXED, self->fd, 0));
 	for (i = 0; i < NR_PAGES; i++) {
@@ -72,8 +72,8 @@ FIXTURE_SETUP(collapse)
 FIXTURE_TEARDOWN(collapse)
 {
 	census_free(self->before);
-	if (self->room)
-		munmap(self->room, BYTES + BYTES_2M);
+	if (self->map)
+		munmap(self->map, BYTES);
 	guest_destroy(self->g);
 }
 
@@ -105,18 +105,16 @@ static int collapse(char *addr, __u64 bytes)
 static int collapse_a_memfd(void)
 {
 	int fd = memfd_create("collapse", MFD_CLOEXEC), rc;
-	char *room, *map;
+	char *map = room_2m(BYTES_2M);
 
-	room = mmap(NULL, 2 * BYTES_2M, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (fd < 0 || room == MAP_FAILED || ftruncate(fd, BYTES_2M))
+	if (fd < 0 || !map || ftruncate(fd, BYTES_2M))
 		return -errno;
-	map = (char *)(((__u64)room + BYTES_2M - 1) & ~(BYTES_2M - 1));
 	if (mmap(map, BYTES_2M, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) != map ||
 	    madvise(map, BYTES_2M, MADV_POPULATE_WRITE))
 		rc = -errno;
 	else
 		rc = collapse(map, BYTES_2M);
-	munmap(room, 2 * BYTES_2M);
+	munmap(map, BYTES_2M);
 	close(fd);
 	return rc;
 }

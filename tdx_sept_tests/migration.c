@@ -219,7 +219,8 @@ static __u64 now_ms(void)
 TEST_F(migration, leaves_them_to_no_numa_balancing)
 {
 	const __u64 start = now_ms();
-	__u64 i, before, marked, end = start + SCAN_MS;
+	__u64 i, end = start + SCAN_MS;
+	__s64 before, marked;
 	volatile char sum = 0;
 	int err, nodes[2];
 

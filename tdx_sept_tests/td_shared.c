@@ -15,6 +15,7 @@
 
 #include "folio_proc.h"
 #include "host.h"
+#include "room.h"
 #include "suite.h"
 #include "td.h"
 
@@ -27,7 +28,7 @@
 
 FIXTURE(td_shared) {
 	struct td *td;
-	char *room, *memory;	/* one huge page of the room */
+	char *memory;
 };
 
 FIXTURE_VARIANT(td_shared) {};
@@ -55,9 +56,9 @@ FIXTURE_SETUP(td_shared)
 	const struct td_plan plan = {};
 
 	REQUIRE(guest_why_not(GUEST_TDX));
-	self->room = mmap(NULL, 2 * BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, self->room);
-	self->memory = (char *)(((__u64)self->room + BYTES - 1) & ~(BYTES - 1));
+	self->memory = room_2m(BYTES);
+	ASSERT_NE(NULL, self->memory);
+	ASSERT_SYS(mprotect(self->memory, BYTES, PROT_READ | PROT_WRITE));
 	ASSERT_OK(td_create(&self->td, &plan));
 	ASSERT_OK(set_slot(self, 0));
 }
@@ -65,8 +66,8 @@ FIXTURE_SETUP(td_shared)
 FIXTURE_TEARDOWN(td_shared)
 {
 	td_close(self->td);
-	if (self->room) {
-		munmap(self->room, 2 * BYTES);
+	if (self->memory) {
+		munmap(self->memory, BYTES);
 	}
 }
 

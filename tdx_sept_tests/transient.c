@@ -8,26 +8,19 @@
  * must wait for those, and say how long it did; and it must not wait away a
  * reference that somebody keeps.
  */
-#include <fcntl.h>
-#include <numaif.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
 
-#include "folio_proc.h"
 #include "gmem.h"
-#include "node.h"
+#include "onlooker.h"
 #include "peer.h"
 #include "pin.h"
-#include "pressure.h"
 #include "suite.h"
 
 #define NR_PAGES	64
 #define PAGE		4096ul
 #define BYTES		(NR_PAGES * PAGE)
 #define TIMEOUT_MS	5000
-#define SLOW_MS		100000	/* to compact all memory of a large host */
-#define LOOKS		60	/* checks made beside a hammering peer */
+#define LOOKS		60	/* checks made beside an onlooker */
 
 FIXTURE(transient) {
 	struct guest *g;
@@ -144,205 +137,63 @@ TEST_F(transient, batch_references_of_punched_pages_settle)
 	}
 }
 
-/* What a peer does to the pages, over and over, while checks are made. */
-struct hammer {
-	int (*blow)(struct hammer *h);
-	bool slow;		/* look beside the first one, however long it takes */
-	int fd;
-	char *map;
-	pid_t target;
-	int pipe[2], nodes[2];
-	struct census *pages;
-};
-
-static int swing(struct peer *me, void *arg)
-{
-	struct hammer *h = arg;
-	bool told = false;
-	int err;
-
-	if (h->slow)
-		peer_tell(me, 0);
-	do {
-		err = h->blow(h);
-		if (err)
-			return err;
-		if (!told)
-			peer_tell(me, 0);
-		told = true;
-		err = peer_hear(me, NULL, 0);
-	} while (err == -ETIMEDOUT);
-	return err;
-}
-
 /*
  * Check again and again beside it: all pages have to come out right, though at
  * hardly any moment all of them are.
  */
-#define CHECK_BESIDE(hammer, want_maps) do {				\
-	struct peer *peer;						\
+#define CHECK_BESIDE(kind, want_maps) do {				\
+	struct onlooker *onlooker;					\
 	unsigned int look;						\
 	int rc;								\
 									\
-	(hammer).fd = self->fd;						\
-	(hammer).map = self->map;					\
-	(hammer).target = getpid();					\
-	ASSERT_OK(peer_start(&peer, swing, &(hammer)));			\
-	ASSERT_OK(peer_hear(peer, NULL, TIMEOUT_MS));			\
-	for (look = 0; look < LOOKS || ((hammer).slow &&		\
-		       peer_hear(peer, NULL, 0) == -ETIMEDOUT); look++)	\
+	REQUIRE(onlooker_why_not(kind));				\
+	ASSERT_OK(onlooker_start(&onlooker, kind, self->fd, self->map, NR_PAGES)); \
+	for (look = 0; look < LOOKS ||					\
+		       onlooker_wait(onlooker, 0) == -ETIMEDOUT; look++) \
 		EXPECT_HELD(self->fd, 0, NR_PAGES, want_maps, 0);	\
-	peer_tell(peer, 0);						\
-	rc = peer_join(peer, (hammer).slow ? SLOW_MS : TIMEOUT_MS);	\
+	rc = onlooker_stop(onlooker);					\
 	EXPECT_HELD(self->fd, 0, NR_PAGES, self->maps, 0);		\
 	REQUIRE(rc == -ENODATA ? "nothing was moved" : NULL);		\
 	EXPECT_OK(rc);							\
 } while (0)
 
-static int read_remotely(struct hammer *h)
-{
-	static char copy[BYTES];
-	struct iovec here = { copy, BYTES }, there = { h->map, BYTES };
-
-	return process_vm_readv(h->target, &here, 1, &there, 1, 0) == BYTES ? 0 : -errno;
-}
-
 TEST_F(transient, gup_of_another_process_is_no_leak)
 {
-	struct hammer h = { .blow = read_remotely };
-
 	REQUIRE_MAPPABLE();
-	CHECK_BESIDE(h, 1);
+	CHECK_BESIDE(ONLOOKER_REMOTE, 1);
 }
 
-/* Through the peer's own page tables, hence by GUP-fast. */
-static int splice_and_drain(struct hammer *h)
-{
-	static char copy[BYTES];
-	struct iovec iov = { h->map, 16 * PAGE };
-	unsigned int i;
-
-	if (!h->pipe[1] && pipe(h->pipe))
-		return -errno;
-	for (i = 0; i < NR_PAGES / 16; i++, iov.iov_base += 16 * PAGE) {
-		if (vmsplice(h->pipe[1], &iov, 1, 0) != 16 * (ssize_t)PAGE ||
-		    read(h->pipe[0], copy, 16 * PAGE) != 16 * (ssize_t)PAGE)
-			return -EIO;
-	}
-	return 0;
-}
-
+/* Through the other process's own page tables. */
 TEST_F(transient, fast_gup_is_no_leak)
 {
-	struct hammer h = { .blow = splice_and_drain };
-
 	REQUIRE_MAPPABLE();
-	CHECK_BESIDE(h, 2);
-}
-
-/* To allocate what is there is a lookup under the folio's lock and reference. */
-static int look_up(struct hammer *h)
-{
-	return gmem_allocate(h->fd, 0, NR_PAGES);
+	CHECK_BESIDE(ONLOOKER_SPLICE, 2);
 }
 
 TEST_F(transient, page_cache_lookups_are_no_leak)
 {
-	struct hammer h = { .blow = look_up };
-
-	CHECK_BESIDE(h, self->maps);
-}
-
-#ifndef SYS_cachestat
-#define SYS_cachestat 451
-#endif
-
-static int ask_residency(struct hammer *h)
-{
-	struct { __u64 off, len; } range = { 0, BYTES };
-	unsigned char resident[NR_PAGES];
-	__u64 stat[5];
-
-	if (h->map && mincore(h->map, BYTES, resident))
-		return -errno;
-	/* Older kernels do not have it; mincore() does as well. */
-	if (syscall(SYS_cachestat, h->fd, &range, stat, 0) && errno != ENOSYS &&
-	    errno != EOPNOTSUPP)
-		return -errno;
-	return 0;
+	CHECK_BESIDE(ONLOOKER_LOOKUP, self->maps);
 }
 
 TEST_F(transient, questions_of_residency_are_no_leak)
 {
-	struct hammer h = { .blow = ask_residency };
-
-	CHECK_BESIDE(h, self->maps);
-}
-
-static int read_kpage(struct hammer *h)
-{
-	__u64 i, pfn, out;
-	int err = 0;
-
-	for (i = 0; i < NR_PAGES && !err; i++) {
-		pfn = folio_pfn(census_page(h->pages, i));
-		err = folio_proc_maps(pfn, &out);
-		if (!err)
-			err = folio_proc_flags(pfn, &out);
-	}
-	return err;
+	CHECK_BESIDE(ONLOOKER_RESIDENCY, self->maps);
 }
 
 TEST_F(transient, reads_of_kpage_files_are_no_leak)
 {
-	struct hammer h = { .blow = read_kpage };
-
-	ASSERT_OK(census_take(&h.pages, self->fd, 0, NR_PAGES));
-	CHECK_BESIDE(h, self->maps);
-	census_free(h.pages);
-}
-
-/* To one of the nodes, as they are on the other: isolated, refused and put back. */
-static int isolate(struct hammer *h)
-{
-	int status[NR_PAGES], to[NR_PAGES], i, node;
-	void *pages[NR_PAGES];
-	long left, tried = 0;
-
-	for (i = 0; i < NR_PAGES; i++)
-		pages[i] = h->map + i * PAGE;
-	for (node = 0; node < 2; node++) {
-		for (i = 0; i < NR_PAGES; i++)
-			to[i] = h->nodes[node];
-		left = move_pages(h->target, NR_PAGES, pages, to, status, MPOL_MF_MOVE_ALL);
-		if (left < 0)
-			return -errno;
-		tried += left;
-	}
-	return tried ? 0 : -ENODATA;
+	CHECK_BESIDE(ONLOOKER_KPAGE, self->maps);
 }
 
 TEST_F(transient, isolation_for_a_move_is_no_leak)
 {
-	struct hammer h = { .blow = isolate };
-
 	REQUIRE_MAPPABLE();
-	REQUIRE(node_find_two(h.nodes));
-	CHECK_BESIDE(h, 1);
-}
-
-static int compact(struct hammer *h __attribute__((unused)))
-{
-	unsigned int moved;
-
-	return pressure_compact(&moved) ?: moved ? 0 : -ENODATA;
+	CHECK_BESIDE(ONLOOKER_MOVE, 1);
 }
 
 TEST_F(transient, compaction_is_no_leak)
 {
-	struct hammer h = { .blow = compact, .slow = true };
-
-	CHECK_BESIDE(h, self->maps);
+	CHECK_BESIDE(ONLOOKER_COMPACTION, self->maps);
 }
 
 TEST_F(transient, reference_that_never_goes_is_a_leak)
