@@ -17,6 +17,11 @@ note() {	# what a test looks at later
 	printf '%s\n' "$*" >>"$FAKE_NOTES"
 }
 
+found() {	# WHERE INVARIANT TEXT
+	printf '{"case":"%s","seed":"%s","where":"%s","invariant":"%s","text":"%s"}\n' \
+		"$address" "$SEPT_SEED" "$1" "$2" "$3" >>"$SEPT_RESULTS/findings.jsonl"
+}
+
 # change: as lib/host.c would do it, and then not put back
 change() {
 	printf '{"op":"set","path":"%s","boot":"%s","pid":%d,"was":"before","now":"changed"}\n' \
@@ -98,6 +103,11 @@ run_case() {
 	spout)		exec yes ;;
 	fill)		head -c 100M /dev/zero >"$SEPT_RESULTS/big" 2>/dev/null
 			say PASS '' ;;
+	finds_three*)	found x.c:1 freed 'one page is still held'
+			found 'kernel log' kmsg 'WARN in the kernel log: hello'
+			found sanitizer leak 'TD 1 has a page'
+			say FAIL 'x.c:1: one page is still held'
+			return 1 ;;
 	finding)	printf '{"case":"%s","invariant":"freed","text":"1 page still\\u0007 held","where":"x.c:1","step":0,"seed":"%s","first":0,"nr":1,"nr_bad":0,"waited_ms":2000,"pages":[]}\n' \
 				"$address" "$SEPT_SEED" >>"$SEPT_RESULTS/findings.jsonl"
 			say FAIL '1 page still held'

@@ -275,6 +275,30 @@ row() {	# ID CASES REASON KERNELS [MORE]
 	grep -q 'skipped message="KNOWN B01: one page is still held"' "$dir/j.xml"
 }
 
+@test "what a case finds beside what the errata table knows is no less a failure" {
+	fake a v.finds_three v.pass
+	found() {	# VERDICT [MORE [ROW]]: of a row about one page, with MORE in it
+		errata "$(row B01 a.v.finds_three '^x.c:1: one page' '{}' "${2-}")" ${3+"$3"}
+		status "$([[ $1 == KNOWN ]] && echo 0 || echo 1)" runner --errata "$dir/errata.json"
+		ended a.v.finds_three "$1"
+	}
+	found FAIL
+	ended a.v.finds_three FAIL "WARN in the kernel log: hello (beside what is known as B01)"
+	found FAIL ', "also": "^WARN in the kernel log: hello$"'
+	ended a.v.finds_three FAIL "leak: TD 1 has a page (beside what is known as B01)"
+	found KNOWN ', "also": "log: hello|^leak: TD [0-9]+ has"'
+	# Another row of the case may be what it is known by.
+	found KNOWN ', "also": "log: hello"' "$(row B02 'a.v.finds_*' '^leak' '{}')"
+	found FAIL ', "also": "log: hello"' "$(row B02 'a.v.finds_*' '^leak' '{"before": "3.0"}')"
+	found FAIL ', "also": "log: hello"' "$(row B02 a.v.pass '^leak' '{}' ', "sometimes": true')"
+	found KNOWN ', "also": "log: hello|^leak"'
+	# Nor do those of another case count.
+	fake a v.finds_three_b v.finds_three
+	status 1 runner --errata "$dir/errata.json"
+	ended a.v.finds_three KNOWN
+	ended a.v.finds_three_b FAIL "x.c:1: one page is still held"
+}
+
 @test "known failures leave the exit status alone, and do not end --repeat until-fail" {
 	fake a v.fail
 	errata "$(row B01 a.v.fail 'one page' '{}')"
@@ -360,6 +384,8 @@ row() {	# ID CASES REASON KERNELS [MORE]
 	bad 'unknown key "cause"' "$(row B02 a x '{}' ', "cause": 1')"
 	bad '"cases" must be a text' "$(row B02 '' x '{}')"
 	bad '"reason" is no extended regular expression: ' "$(row B02 a '(x' '{}')"
+	bad '"also" is no extended regular expression: ' "$(row B02 a x '{}' ', "also": "(x"')"
+	bad '"also" must be a text' "$(row B02 a x '{}' ', "also": true')"
 	bad '"kernels" must be an object' "$(row B02 a x '"7.3"')"
 	bad '"kernels" must be an object' "$(row B02 a x '{"until": "7.3"}')"
 	bad '"from" must be a kernel' "$(row B02 a x '{"from": "7"}')"

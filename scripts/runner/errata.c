@@ -84,16 +84,27 @@ static int parse_flag(bool *out, json_t *row, const char *key, char *why, size_t
 	return 0;
 }
 
+static int parse_pattern(regex_t *out, const char *pattern, const char *key, char *why,
+			 size_t why_len)
+{
+	int rc = regcomp(out, pattern, REG_EXTENDED | REG_NOSUB);
+	char message[200];
+
+	if (!rc)
+		return 0;
+	regerror(rc, out, message, sizeof(message));
+	return wrong(why, why_len, "\"%s\" is no extended regular expression: %s", key, message);
+}
+
 static int parse_row(struct erratum *r, json_t *row, char *why, size_t why_len)
 {
 	static const char * const keys[] = {
-		"id", "title", "cases", "reason", "kernels", "reference", "sometimes",
-		"unpinned", NULL
+		"id", "title", "cases", "reason", "kernels", "reference", "also",
+		"sometimes", "unpinned", NULL
 	};
 	static const char * const ends[] = { "from", "before", NULL };
 	const char *strings[6], *text;
-	json_t *kernels;
-	char message[200];
+	json_t *kernels, *also;
 	unsigned int i;
 	int rc;
 
@@ -111,11 +122,15 @@ static int parse_row(struct erratum *r, json_t *row, char *why, size_t why_len)
 	r->title = strings[1];
 	r->cases = strings[2];
 	r->reference = strings[5];
-	rc = regcomp(&r->reason, strings[3], REG_EXTENDED | REG_NOSUB);
-	if (rc) {
-		regerror(rc, &r->reason, message, sizeof(message));
-		return wrong(why, why_len, "\"reason\" is no extended regular expression: %s", message);
-	}
+	rc = parse_pattern(&r->reason, strings[3], "reason", why, why_len);
+	also = json_object_get(row, "also");
+	r->has_also = also;
+	text = json_string_value(also);
+	if (!rc && also)
+		rc = text && *text ? parse_pattern(&r->also, text, "also", why, why_len) :
+				     wrong(why, why_len, "\"also\" must be a text");
+	if (rc)
+		return rc;
 
 	kernels = json_object_get(row, "kernels");
 	text = json_is_object(kernels) ? unknown_key(kernels, ends) : "";
@@ -240,22 +255,39 @@ int errata_read(struct errata *out, const char *file, const struct cases *cases,
 	return rc;
 }
 
+static bool is_about(const struct erratum *r, const char *address, const char *release, bool pinned)
+{
+	struct errata_version v;
+
+	return parse_version(release, &v) && cases_match(address, r->cases) &&
+	       !is_before(&v, &r->from) && is_before(&v, &r->before) && !(pinned && r->unpinned);
+}
+
+static bool matches(const regex_t *pattern, const char *text)
+{
+	return !regexec(pattern, text, 0, NULL, 0);
+}
+
 const struct erratum *errata_find(const struct errata *errata, const char *address,
 				  const char *release, bool pinned, const char *reason)
 {
-	struct errata_version v;
-	unsigned int i;
+	const struct erratum *r;
 
-	if (!parse_version(release, &v))
-		return NULL;
-	for (i = 0; i < errata->nr; i++) {
-		const struct erratum *r = &errata->rows[i];
-
-		if (!cases_match(address, r->cases) || is_before(&v, &r->from) ||
-		    !is_before(&v, &r->before) || (pinned && r->unpinned))
-			continue;
-		if (reason ? !regexec(&r->reason, reason, 0, NULL, 0) : !r->sometimes)
+	for (r = errata->rows; r < errata->rows + errata->nr; r++)
+		if (is_about(r, address, release, pinned) &&
+		    (reason ? matches(&r->reason, reason) : !r->sometimes))
 			return r;
-	}
 	return NULL;
+}
+
+bool errata_explain(const struct errata *errata, const char *address, const char *release,
+		    bool pinned, const char *text)
+{
+	const struct erratum *r;
+
+	for (r = errata->rows; r < errata->rows + errata->nr; r++)
+		if (is_about(r, address, release, pinned) &&
+		    (matches(&r->reason, text) || (r->has_also && matches(&r->also, text))))
+			return true;
+	return false;
 }

@@ -24,6 +24,7 @@ struct errata_version {
  * struct erratum - a row
  * @cases:     glob of addresses, as for cases_match()
  * @reason:    what the reason of the failure must match
+ * @also:      what may be found behind it, as it comes of that; without @has_also, nothing
  * @from:      first kernel that has it
  * @before:    first one that has it no more
  * @sometimes: the cases need not fail on each of these kernels each time
@@ -32,9 +33,9 @@ struct errata_version {
  */
 struct erratum {
 	const char *id, *title, *cases, *reference;
-	regex_t reason;
+	regex_t reason, also;
 	struct errata_version from, before;
-	bool sometimes, unpinned;
+	bool has_also, sometimes, unpinned;
 	unsigned int line;
 };
 
@@ -68,5 +69,14 @@ int errata_read(struct errata *out, const char *file, const struct cases *cases,
  */
 const struct erratum *errata_find(const struct errata *errata, const char *address,
 				  const char *release, bool pinned, const char *reason);
+
+/**
+ * errata_explain() - whether what a case has found is known, or comes of what is
+ * @text: one of its findings, as a reason would tell it
+ *
+ * The others as for errata_find(); any row of the case will do.
+ */
+bool errata_explain(const struct errata *errata, const char *address, const char *release,
+		    bool pinned, const char *text);
 
 #endif

@@ -3,6 +3,7 @@
  * What a run leaves behind (docs/results.md): its folder, with one for each test file.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -224,6 +225,33 @@ void file_begin(unsigned int index)
 	if (!rc)
 		rc = results_log_add(&f->tap, text, strlen(text));
 	check_results(rc);
+}
+
+FILE *file_findings(unsigned int index, off_t from)
+{
+	char path[PATH_MAX];
+	FILE *in;
+
+	snprintf(path, sizeof(path), "%s/findings.jsonl", run.files[index].dir);
+	in = fopen(path, "re");
+	if (in && fseeko(in, from, SEEK_SET)) {
+		fclose(in);
+		return NULL;
+	}
+	return in;
+}
+
+off_t file_found(unsigned int index)
+{
+	FILE *in = file_findings(index, 0);
+	off_t size = 0;
+
+	if (in) {
+		if (!fseeko(in, 0, SEEK_END))
+			size = ftello(in);
+		fclose(in);
+	}
+	return size;
 }
 
 void files_end(void)

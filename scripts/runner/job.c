@@ -393,6 +393,7 @@ void job_start(struct job *j, struct test_case *c, unsigned long long n)
 	j->schedule_seed = schedule_seed(j->repeat);
 	j->rounds = rounds_of(c->address);
 	j->output = j->verdict = -1;
+	j->found = file_found(c->file);
 	clock_gettime(CLOCK_MONOTONIC, &j->start);
 
 	line = need(json_pack("{ss sI ss sI ss ss ss}", "event", "start",

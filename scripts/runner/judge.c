@@ -3,6 +3,7 @@
  * What becomes of a case: what its supervisor says (supervise.h), made worse by how it
  * ended, never better; and KNOWN by the errata.
  */
+#include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -143,16 +144,73 @@ static void come_to_verdict(struct job *j, const struct kept *kept, struct outco
 		       verdict_name(o->verdict), status);
 }
 
-/* What is known to fail must do so, and with the reason that is known. */
+/* A finding of this job, as the reason of a verdict tells it; NULL if it is none of its. */
+static char *finding_of(const struct job *j, const char *line)
+{
+	const char *address, *seed, *where, *invariant, *text;
+	json_t *json = json_loads(line, 0, NULL);
+	char *told = NULL;
+	int rc = 0;
+
+	if (json && !json_unpack(json, "{ss ss ss ss ss}", "case", &address, "seed", &seed,
+				 "where", &where, "invariant", &invariant, "text", &text) &&
+	    !strcmp(address, j->c->address) && !strcmp(seed, hex(j->seed))) {
+		if (!strcmp(where, "kernel log"))
+			rc = asprintf(&told, "%s", text);
+		else
+			rc = asprintf(&told, "%s: %s",
+				      strcmp(where, "sanitizer") ? where : invariant, text);
+	}
+	json_decref(json);
+	if (rc < 0)
+		need(NULL);
+	return told;
+}
+
+/*
+ * A case goes on behind a check that has failed, and its kernel log and the sanitizer's
+ * reports are read all the same.  Return the first finding that no row of the errata
+ * knows; the caller frees it.
+ */
+static char *unknown_finding(const struct job *j)
+{
+	FILE *from = file_findings(j->c->file, j->found);
+	char *line = NULL, *told = NULL;
+	size_t size = 0;
+
+	/* Most cases have none. */
+	if (!from && errno != ENOENT && asprintf(&told, "its findings cannot be read: %m") < 0)
+		need(NULL);
+	while (from && !told && getline(&line, &size, from) > 0) {
+		told = finding_of(j, line);
+		if (told && errata_explain(&run.errata, j->c->address, run.kernel.release,
+					   run.pinned, told)) {
+			free(told);
+			told = NULL;
+		}
+	}
+	free(line);
+	if (from)
+		fclose(from);
+	return told;
+}
+
+/* What is known to fail must do so, with the reason that is known, and find nothing else. */
 static void apply_errata(const struct job *j, struct outcome *o)
 {
 	const char *address = j->c->address, *release = run.kernel.release;
 	const struct erratum *row;
+	char *other;
 
 	if (o->verdict == VERDICT_FAIL) {
-		o->known = errata_find(&run.errata, address, release, run.pinned, o->reason);
-		if (o->known)
+		row = errata_find(&run.errata, address, release, run.pinned, o->reason);
+		other = row ? unknown_finding(j) : NULL;
+		if (other)
+			decide(o, VERDICT_FAIL, "%s (beside what is known as %s)", other, row->id);
+		else if (row)
 			o->verdict = VERDICT_KNOWN;
+		o->known = other ? NULL : row;
+		free(other);
 		return;
 	}
 	row = errata_find(&run.errata, address, release, run.pinned, NULL);

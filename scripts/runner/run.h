@@ -69,6 +69,7 @@ struct job {
 	char line[LINE_LEN + 1];
 	char *shown[SHOWN_LINES];
 	unsigned int nr_lines;
+	off_t found;			/* size of the file's findings when it began */
 	struct timespec start;
 };
 
@@ -143,6 +144,8 @@ bool is_faked(void);
 json_t *capture(void);
 void results_begin(void);
 void file_begin(unsigned int index);
+off_t file_found(unsigned int index);	/* bytes of its findings.jsonl */
+FILE *file_findings(unsigned int index, off_t from);	/* those behind; NULL and errno */
 void files_end(void);
 void kmsg_drain(void);
 
