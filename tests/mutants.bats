@@ -56,6 +56,7 @@ fake() {
 	cp "$root"/scripts/{step.sh,cache.sh,mutants.py,mutants_together.py,report.py} "$clone/scripts"
 	cp "$root/tests/mutants.sh" "$clone/tests"
 	touch "$clone/configs/linux-source" "$clone/configs/kernel/base.config" "$clone/built/bin/tests/a"
+	echo '[]' >"$clone/configs/errata.json"
 	cat >"$clone/sources/virt/kvm/kvm_main.c" <<-'END'
 		#include <linux/mutex.h>
 
@@ -137,9 +138,12 @@ fake() {
 		[[ $what != garbled ]] || verdict='PASS" or not'
 		[[ ! -e $root/sick || $case != a.tdx.first ]] || verdict=FAIL
 		if [[ $verdict == FAIL && $what == seen ]]; then
-			echo "{\"case\":\"$case\",\"where\":\"sanitizer\",\"invariant\":\"host-read\"}" >>"$results/findings.jsonl"
+			echo "{\"case\":\"$case\",\"where\":\"sanitizer\",\"invariant\":\"host-read\",\"text\":\"so\"}" >>"$results/findings.jsonl"
 		elif [[ $verdict == FAIL ]]; then
-			echo "{\"case\":\"$case\",\"where\":\"a.c:1\",\"invariant\":\"freed\"}" >>"$results/findings.jsonl"
+			echo "{\"case\":\"$case\",\"where\":\"a.c:1\",\"invariant\":\"freed\",\"text\":\"so\"}" >>"$results/findings.jsonl"
+		fi
+		if [[ $what == loud* && $case == a.tdx.first ]]; then
+			echo "{\"case\":\"$case\",\"where\":\"kernel log\",\"invariant\":\"kmsg\",\"text\":\"WARN\"}" >>"$results/findings.jsonl"
 		fi
 		echo "{\"case\":\"$case\",\"verdict\":\"$verdict\",\"reason\":\"a.c:1: so\"}" >&"$SEPT_VERDICT_FD"
 	END
@@ -255,6 +259,29 @@ Survives: nothing else can see it.'
 	run "$clone/tests/mutants.sh"
 	[[ $status -eq 1 && $output == *"quiet: none of its cases is green without it"* ]]
 	[[ $(outcome quiet off) == error* ]]
+}
+
+@test "a case that is known to be red without a mutant catches it by what else it finds" {
+	fake
+	touch "$clone/sick"
+	mutant loud loud
+	mutant quiet green
+	known() {	# KERNELS [MORE]
+		printf '[{"id": "B1", "cases": "a.tdx.first", "reason": "c:1: so$", "kernels": %s%s}]\n' \
+			"$1" "${2-}" >"$clone/configs/errata.json"
+		run "$clone/tests/mutants.sh" --sanitizer off
+		echo "$output"
+	}
+	known '{"from": "7.2"}'
+	[[ $status -eq 1 && $output == *"quiet: survived"* && $output != *"without a mutant"* ]]
+	[ "$(outcome none off)" = "survived None None 0/2" ]
+	[ "$(outcome quiet off)" = "survived None None 0/2" ]
+	[ "$(outcome loud off)" = "caught a.tdx.first kmsg 1/2" ]
+	# Unless that is known, too; and of another kernel nothing is.
+	known '{"from": "7.2"}' ', "also": "WARN"'
+	[ "$(outcome loud off)" = "survived None None 0/2" ]
+	known '{"from": "7.2", "before": "7.3.4"}' ', "also": "WARN"'
+	[[ $output == *"without a mutant, sanitizer off: a.c:1: so"* ]]
 }
 
 @test "a line that was cut short costs that one, and no other" {

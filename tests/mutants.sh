@@ -35,7 +35,7 @@ common=(
 
 base=$root/configs/kernel/patches/in-place-conversion.patch
 seed=0x5eed
-case_seconds=20		# of the machine's time
+case_seconds=40		# of the machine's time
 more_seconds=120	# the same, of a mutant that wants more rounds
 run_seconds=150		# of this host's, after which no other case of a mutant begins
 whole_seconds=3600	# the same, of all cases, or of those that all mutants name
@@ -144,7 +144,7 @@ key_of() {
 	for address in "${cases[@]}"; do
 		files["$bin/tests/${address%%.*}"]=1
 	done
-	key=$({ cat "$base" ${1:+"$1"} "$root/configs/kernel/base.config" "$root/configs/linux-source"
+	key=$({ cat "$base" ${1:+"$1"} "$root/configs/"{kernel/base.config,linux-source,errata.json}
 		declare -p cases seed case_seconds more_seconds run_seconds
 		echo "$2 $bochs $tools"
 		sha256sum "${!files[@]}"; } | sha256sum)
