@@ -19,6 +19,7 @@ enum onlooker_kind {
 	ONLOOKER_KPAGE,		/* /proc/kpagecount and /proc/kpageflags */
 	ONLOOKER_SPLICE,	/* vmsplice(): GUP-fast, as the pages are mapped there, too */
 	ONLOOKER_REMOTE,	/* process_vm_readv(): GUP of another process's mapping */
+	/* Those from here on have looked only if there was anything to move. */
 	ONLOOKER_MOVE,		/* move_pages() to both nodes: isolated, put back */
 	ONLOOKER_COMPACTION,	/* of the whole host, which may take a minute */
 	ONLOOKER_NR_KINDS,

@@ -106,24 +106,29 @@ static int read_remotely(struct onlooker *o)
 	return n < 0 && errno != EFAULT ? -errno : n > 0;
 }
 
-/* To one of the nodes, as they are on the other: isolated, refused and put back. */
+/*
+ * To one node and to the other.  Those that are elsewhere are isolated, and put back if
+ * they may not move, as a guest_memfd's may not.
+ */
 static int isolate(struct onlooker *o)
 {
-	long left, tried = 0;
 	unsigned int node;
+	bool seen = false;
 	__u64 i;
 
 	for (i = 0; i < o->nr; i++)
 		o->addr[i] = o->map + i * PAGE_BYTES;
 	for (node = 0; node < 2; node++) {
-		for (i = 0; i < o->nr; i++)
-			o->to[i] = o->nodes[node];
-		left = move_pages(o->target, o->nr, o->addr, o->to, o->status, MPOL_MF_MOVE_ALL);
-		if (left < 0)
+		if (move_pages(o->target, o->nr, o->addr, NULL, o->status, 0) < 0)
 			return -errno;
-		tried += left;
+		for (i = 0; i < o->nr; i++) {
+			seen |= o->status[i] >= 0 && o->status[i] != o->nodes[node];
+			o->to[i] = o->nodes[node];
+		}
+		if (move_pages(o->target, o->nr, o->addr, o->to, o->status, MPOL_MF_MOVE_ALL) < 0)
+			return -errno;
 	}
-	return tried > 0;
+	return seen;
 }
 
 static int compact(struct onlooker *o __attribute__((unused)))
