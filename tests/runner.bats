@@ -44,7 +44,7 @@ runner() {
 
 # start ARGUMENTS...: the runner in the background; sets pid, writes $dir/out
 start() {
-	"$runner" --bin-dir "$dir/bin" --results "$results" --platform host "$@" \
+	${launch-} "$runner" --bin-dir "$dir/bin" --results "$results" --platform host "$@" \
 		>"$dir/out" 2>&1 3>&- &
 	pid=$!
 }
@@ -622,7 +622,8 @@ row() {	# ID CASES REASON KERNELS [MORE]
 
 interrupted() {	# SIGNAL STATUS
 	fake a v.pass v.wait v.pass_2
-	start
+	# This may itself be run by nohup.
+	launch='env --default-signal=HUP' start
 	wait_for grep -q changed "$FAKE_SETTING"
 	kill "-$1" "$pid"
 	ends "$2"
