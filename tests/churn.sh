@@ -78,7 +78,7 @@ main() {
 				run "$file" "$number" "$file"
 				continue
 			fi
-			# Such a kernel can be probed once (emulator/machine/README.md, Limits).
+			# Its kernel can be probed once (emulator/machine/README.md, Limits).
 			while read -r address _; do
 				run "${address##*.}" "$number" "$file" -r "$address"
 			done < <("$bin/tests/$file" --list)
