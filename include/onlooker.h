@@ -2,6 +2,8 @@
 #ifndef ONLOOKER_H
 #define ONLOOKER_H
 
+#include <stdbool.h>
+
 #include <linux/types.h>
 
 /**
@@ -11,7 +13,8 @@
  * kernel takes references on the pages, or locks them, for a moment; as it does all day.
  * That is no leak, and nothing may wait for its end in vain.
  *
- * That a page is private just then, and cannot be seen, is no error, but no look either.
+ * Who makes pages private meanwhile says so: that one cannot be seen is no error then, but
+ * no look either.
  */
 enum onlooker_kind {
 	ONLOOKER_RESIDENCY,	/* mincore(), cachestat(): lookups without a lock */
@@ -40,10 +43,12 @@ const char *onlooker_why_not(enum onlooker_kind kind);
  * @fd:   the file, with its pages 0 to @nr - 1 present
  * @map:  where the caller has mapped them; NULL for kinds that do without
  * @nr:   pages
+ * @hidden: whether some may be private meanwhile; if not, to see less than all is -EIO
  *
  * Return: 0 or -errno; -EFAULT if the kind needs a mapping.
  */
-int onlooker_start(struct onlooker **out, enum onlooker_kind kind, int fd, char *map, __u64 nr);
+int onlooker_start(struct onlooker **out, enum onlooker_kind kind, int fd, char *map, __u64 nr,
+		   bool hidden);
 
 /**
  * onlooker_wait() - until the first look has ended
@@ -55,10 +60,11 @@ int onlooker_wait(struct onlooker *o, unsigned int ms);
 
 /**
  * onlooker_stop() - let it end with this look, and free it
+ * @ms: how long that may take; then it is killed
  *
  * Return: 0; what a look has failed with; -ENODATA if none has seen a page (compaction,
  * moves: has had any to move); or -ETIMEDOUT.
  */
-int onlooker_stop(struct onlooker *o);
+int onlooker_stop(struct onlooker *o, unsigned int ms);
 
 #endif

@@ -20,7 +20,6 @@
 #define PAGE_BYTES	4096ull
 #define SPLICED		16ull		/* pages that a pipe takes, unless told otherwise */
 #define START_MS	5000
-#define STOP_MS		100000		/* compaction of all memory of a large host */
 
 #ifndef SYS_cachestat
 #define SYS_cachestat	451
@@ -33,7 +32,7 @@ struct onlooker {
 	char *map;
 	__u64 nr;
 	pid_t target;		/* whose map it is */
-	bool looked;
+	bool hidden, looked;
 
 	/* Of the process that looks. */
 	struct census *pages;
@@ -89,8 +88,10 @@ static int splice_and_drain(struct onlooker *o)
 		iov.iov_base = o->map + i * PAGE_BYTES;
 		iov.iov_len = (o->nr - i < SPLICED ? o->nr - i : SPLICED) * PAGE_BYTES;
 		n = vmsplice(o->pipe[1], &iov, 1, 0);
-		if (n < 0 && errno != EFAULT)
+		if (n < 0 && !(o->hidden && errno == EFAULT))
 			return -errno;
+		if (n != (ssize_t)iov.iov_len && !o->hidden)
+			return -EIO;
 		if (n > 0 && read(o->pipe[0], o->copy, n) != n)
 			return -EIO;
 		seen |= n > 0;
@@ -103,7 +104,9 @@ static int read_remotely(struct onlooker *o)
 	struct iovec here = { o->copy, o->nr * PAGE_BYTES }, there = { o->map, o->nr * PAGE_BYTES };
 	ssize_t n = process_vm_readv(o->target, &here, 1, &there, 1, 0);
 
-	return n < 0 && errno != EFAULT ? -errno : n > 0;
+	if (n < 0 && !(o->hidden && errno == EFAULT))
+		return -errno;
+	return n != (ssize_t)here.iov_len && !o->hidden ? -EIO : n > 0;
 }
 
 /*
@@ -212,7 +215,8 @@ static void onlooker_free(struct onlooker *o)
 	free(o);
 }
 
-int onlooker_start(struct onlooker **out, enum onlooker_kind kind, int fd, char *map, __u64 nr)
+int onlooker_start(struct onlooker **out, enum onlooker_kind kind, int fd, char *map, __u64 nr,
+		   bool hidden)
 {
 	struct onlooker *o = calloc(1, sizeof(*o));
 	int err;
@@ -220,7 +224,8 @@ int onlooker_start(struct onlooker **out, enum onlooker_kind kind, int fd, char 
 	*out = NULL;
 	if (!o)
 		return -ENOMEM;
-	*o = (struct onlooker){ .kind = kind, .fd = fd, .map = map, .nr = nr, .target = getpid() };
+	*o = (struct onlooker){ .kind = kind, .fd = fd, .map = map, .nr = nr,
+				.hidden = hidden, .target = getpid() };
 	err = prepare(o) ?: peer_start(&o->peer, look_on, o);
 	if (!err) {
 		err = peer_hear(o->peer, NULL, START_MS);
@@ -243,12 +248,12 @@ int onlooker_wait(struct onlooker *o, unsigned int ms)
 	return err;
 }
 
-int onlooker_stop(struct onlooker *o)
+int onlooker_stop(struct onlooker *o, unsigned int ms)
 {
 	int err;
 
 	peer_tell(o->peer, 0);
-	err = peer_join(o->peer, STOP_MS);
+	err = peer_join(o->peer, ms);
 	onlooker_free(o);
 	return err;
 }

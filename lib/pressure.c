@@ -112,8 +112,11 @@ static int read_number(const char *path, unsigned long long *value)
  * khugepaged looks at processes only that have asked for huge pages, and then at all of
  * their memory.  This has small pages where it asks for a huge one.
  */
-static int ask_for_huge_page(char *page)
+static int ask_for_huge_page(char **out)
 {
+	char *page = room_2m(HUGE_BYTES);
+
+	*out = page;
 	return !page || mprotect(page, HUGE_BYTES, PROT_READ | PROT_WRITE) ||
 	       madvise(page, HUGE_BYTES, MADV_NOHUGEPAGE) ||
 	       madvise(page, HUGE_BYTES, MADV_POPULATE_WRITE) ||
@@ -133,7 +136,7 @@ int pressure_khugepaged(unsigned int ms, bool *collapsed)
 	};
 	const unsigned int nr = sizeof(settings) / sizeof(*settings);
 	unsigned long long before, had, has, now = 0;
-	char *page = room_2m(HUGE_BYTES);
+	char *page = NULL;
 	unsigned int i;
 	int err;
 
@@ -141,7 +144,7 @@ int pressure_khugepaged(unsigned int ms, bool *collapsed)
 	      read_number(THP "khugepaged/pages_collapsed", &had);
 	for (i = 0; i < nr && !err; i++)
 		err = host_set(settings[i].path, settings[i].value);
-	err = err ?: ask_for_huge_page(page);
+	err = err ?: ask_for_huge_page(&page);
 	/* The round that was going on has begun too early; the one behind it has not. */
 	for (has = had; !err && ms && (now < before + 2 || has == had); ms--) {
 		usleep(1000);

@@ -182,7 +182,7 @@ TEST_F(in_place, is_not_put_off_for_ever_by_who_only_looks)
 	for (kind = 0; kind < ONLOOKER_NR_KINDS; kind++) {
 		if (onlooker_why_not(kind))
 			continue;
-		ASSERT_OK(onlooker_start(&onlooker, kind, self->fd, self->map, NR_PAGES));
+		ASSERT_OK(onlooker_start(&onlooker, kind, self->fd, self->map, NR_PAGES, true));
 		/* It has seen all pages before the first goes. */
 		ASSERT_OK(onlooker_wait(onlooker, TIMEOUT_MS));
 		for (round = 0, late = 0; round < 100 && !rc; round++) {
@@ -194,7 +194,7 @@ TEST_F(in_place, is_not_put_off_for_ever_by_who_only_looks)
 		}
 		TH_LOG("%s: late %u times", onlooker_name(kind), late);
 		EXPECT_OK(rc);
-		rc = onlooker_stop(onlooker);
+		rc = onlooker_stop(onlooker, TIMEOUT_MS);
 		/* Whether compaction finds anything to move is not the question. */
 		if (kind == ONLOOKER_COMPACTION && rc == -ENODATA)
 			rc = 0;

@@ -20,6 +20,7 @@
 #define PAGE		4096ul
 #define BYTES		(NR_PAGES * PAGE)
 #define TIMEOUT_MS	5000
+#define SLOW_MS		100000	/* to compact all memory of a large host */
 #define LOOKS		60	/* checks made beside an onlooker */
 
 FIXTURE(transient) {
@@ -147,11 +148,16 @@ TEST_F(transient, batch_references_of_punched_pages_settle)
 	int rc;								\
 									\
 	REQUIRE(onlooker_why_not(kind));				\
-	ASSERT_OK(onlooker_start(&onlooker, kind, self->fd, self->map, NR_PAGES)); \
+	ASSERT_OK(onlooker_start(&onlooker, kind, self->fd, self->map, NR_PAGES, false)); \
+	/* That may be in its first one for long: check beside it. */	\
+	if ((kind) != ONLOOKER_COMPACTION) {				\
+		ASSERT_OK(onlooker_wait(onlooker, TIMEOUT_MS));		\
+	}								\
 	for (look = 0; look < LOOKS ||					\
 		       onlooker_wait(onlooker, 0) == -ETIMEDOUT; look++) \
 		EXPECT_HELD(self->fd, 0, NR_PAGES, want_maps, 0);	\
-	rc = onlooker_stop(onlooker);					\
+	rc = onlooker_stop(onlooker, (kind) == ONLOOKER_COMPACTION ?	\
+			   SLOW_MS : TIMEOUT_MS);			\
 	EXPECT_HELD(self->fd, 0, NR_PAGES, self->maps, 0);		\
 	REQUIRE(rc == -ENODATA && (kind) >= ONLOOKER_MOVE ? "nothing was moved" : NULL); \
 	EXPECT_OK(rc);							\

@@ -74,7 +74,7 @@ TEST_F(onlooker_test, looks_and_leaves_nothing_behind)
 
 	/* Nobody but the file and this mapping. */
 	EXPECT_HELD(self->fd, 0, NR_PAGES, 1, 0);
-	ASSERT_OK(onlooker_start(&o, variant->kind, self->fd, self->map, NR_PAGES));
+	ASSERT_OK(onlooker_start(&o, variant->kind, self->fd, self->map, NR_PAGES, false));
 	EXPECT_OK(onlooker_wait(o, TIMEOUT_MS));
 	EXPECT_OK(onlooker_wait(o, 0));
 	if (variant->holds) {
@@ -82,7 +82,7 @@ TEST_F(onlooker_test, looks_and_leaves_nothing_behind)
 		EXPECT_OK(seen_held(self->fd, 1 + 2, &seen));
 		EXPECT_TRUE(seen);
 	}
-	rc = onlooker_stop(o);
+	rc = onlooker_stop(o, TIMEOUT_MS);
 	if (variant->kind == ONLOOKER_COMPACTION && rc == -ENODATA)
 		rc = 0;
 	EXPECT_OK(rc);
@@ -96,19 +96,24 @@ TEST_F(onlooker_test, says_that_it_sees_nothing)
 
 	if (!variant->by_map) {
 		/* It needs no mapping, and the file has the pages. */
-		ASSERT_OK(onlooker_start(&o, variant->kind, self->fd, NULL, NR_PAGES));
+		ASSERT_OK(onlooker_start(&o, variant->kind, self->fd, NULL, NR_PAGES, false));
 		EXPECT_OK(onlooker_wait(o, TIMEOUT_MS));
-		rc = onlooker_stop(o);
+		rc = onlooker_stop(o, TIMEOUT_MS);
 		EXPECT_EQ(variant->kind == ONLOOKER_COMPACTION && rc ? -ENODATA : 0, rc);
 		return;
 	}
-	EXPECT_ERR(EFAULT, onlooker_start(&o, variant->kind, self->fd, NULL, NR_PAGES));
+	EXPECT_ERR(EFAULT, onlooker_start(&o, variant->kind, self->fd, NULL, NR_PAGES, false));
 	EXPECT_EQ(NULL, o);
 	ASSERT_SYS(madvise(self->map, BYTES, MADV_DONTNEED));
 	ASSERT_SYS(mprotect(self->map, BYTES, PROT_NONE));
-	ASSERT_OK(onlooker_start(&o, variant->kind, self->fd, self->map, NR_PAGES));
+	ASSERT_OK(onlooker_start(&o, variant->kind, self->fd, self->map, NR_PAGES, true));
 	EXPECT_OK(onlooker_wait(o, TIMEOUT_MS));
-	EXPECT_ERR(ENODATA, onlooker_stop(o));
+	EXPECT_ERR(ENODATA, onlooker_stop(o, TIMEOUT_MS));
+	if (variant->kind != ONLOOKER_MOVE) {
+		/* Of who hides nothing that is a failure. */
+		ASSERT_OK(onlooker_start(&o, variant->kind, self->fd, self->map, NR_PAGES, false));
+		EXPECT_ERR(EFAULT, onlooker_stop(o, TIMEOUT_MS));
+	}
 }
 
 SUITE(.needs = NEED_ROOT | NEED_REFCOUNT | NEED_KPAGE, .seconds = 120, .serial = true)
