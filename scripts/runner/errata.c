@@ -255,12 +255,11 @@ int errata_read(struct errata *out, const char *file, const struct cases *cases,
 	return rc;
 }
 
-static bool is_about(const struct erratum *r, const char *address, const char *release, bool pinned)
+static bool is_about(const struct erratum *r, const char *address, const struct errata_version *v,
+		     bool pinned)
 {
-	struct errata_version v;
-
-	return parse_version(release, &v) && cases_match(address, r->cases) &&
-	       !is_before(&v, &r->from) && is_before(&v, &r->before) && !(pinned && r->unpinned);
+	return cases_match(address, r->cases) && !is_before(v, &r->from) &&
+	       is_before(v, &r->before) && !(pinned && r->unpinned);
 }
 
 static bool matches(const regex_t *pattern, const char *text)
@@ -272,9 +271,12 @@ const struct erratum *errata_find(const struct errata *errata, const char *addre
 				  const char *release, bool pinned, const char *reason)
 {
 	const struct erratum *r;
+	struct errata_version v;
 
+	if (!parse_version(release, &v))
+		return NULL;
 	for (r = errata->rows; r < errata->rows + errata->nr; r++)
-		if (is_about(r, address, release, pinned) &&
+		if (is_about(r, address, &v, pinned) &&
 		    (reason ? matches(&r->reason, reason) : !r->sometimes))
 			return r;
 	return NULL;
@@ -284,9 +286,12 @@ bool errata_explain(const struct errata *errata, const char *address, const char
 		    bool pinned, const char *text)
 {
 	const struct erratum *r;
+	struct errata_version v;
 
+	if (!parse_version(release, &v))
+		return false;
 	for (r = errata->rows; r < errata->rows + errata->nr; r++)
-		if (is_about(r, address, release, pinned) &&
+		if (is_about(r, address, &v, pinned) &&
 		    (matches(&r->reason, text) || (r->has_also && matches(&r->also, text))))
 			return true;
 	return false;

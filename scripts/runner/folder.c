@@ -227,31 +227,30 @@ void file_begin(unsigned int index)
 	check_results(rc);
 }
 
-FILE *file_findings(unsigned int index, off_t from)
+static const char *findings_path(unsigned int index)
 {
-	char path[PATH_MAX];
-	FILE *in;
+	static char path[PATH_MAX];
 
 	snprintf(path, sizeof(path), "%s/findings.jsonl", run.files[index].dir);
-	in = fopen(path, "re");
+	return path;
+}
+
+off_t file_found(unsigned int index)
+{
+	struct stat st;
+
+	return stat(findings_path(index), &st) ? 0 : st.st_size;
+}
+
+FILE *file_findings(unsigned int index, off_t from)
+{
+	FILE *in = fopen(findings_path(index), "re");
+
 	if (in && fseeko(in, from, SEEK_SET)) {
 		fclose(in);
 		return NULL;
 	}
 	return in;
-}
-
-off_t file_found(unsigned int index)
-{
-	FILE *in = file_findings(index, 0);
-	off_t size = 0;
-
-	if (in) {
-		if (!fseeko(in, 0, SEEK_END))
-			size = ftello(in);
-		fclose(in);
-	}
-	return size;
 }
 
 void files_end(void)
