@@ -15,7 +15,7 @@ cd "$(dirname "$0")/.."
 
 log=
 passed=0 failed=0 skipped=0
-declare -a red=()
+declare -a red=() red_logs=()
 
 say() { printf '%s\n' "$*" >&2; }
 
@@ -35,14 +35,29 @@ count() {
 	while IFS= read -r line; do
 		red+=("$part: $line")
 	done < <(grep -E '^not ok ' "$file" || true)
+	((f == 0)) || red_logs+=("$file")
 	# What was planned but never told has not passed.
 	if [[ -z $planned ]] || ((p + f < planned)); then
 		((failed += 1))
 		red+=("$part: ended before its plan was done, see $file")
+		red_logs+=("$file")
 	elif ((planned == 0)); then
 		((skipped += 1))
 	fi
 	say "  $part: $((p - s)) passed, $f failed, $s skipped"
+}
+
+# What a log says of its failed tests, or its end if it is none of TAP.
+excerpt() {
+	if grep -q '^not ok ' "$1"; then
+		# The harness tells before the verdict, bats behind it.
+		awk '/^ok /	{ before = ""; red = 0; next }
+		     /^not ok /	{ printf "%s%s\n", before, $0; before = ""; red = 1; next }
+		     red	{ print; next }
+				{ before = before $0 "\n" }' "$1"
+	else
+		cat "$1"
+	fi | cut -c 1-300 | tail -n 60
 }
 
 # verdict PART STATUS: one result for a part that is no TAP producer.
@@ -53,6 +68,7 @@ verdict() {
 	else
 		((failed += 1))
 		red+=("$1: see $log/$1.log")
+		red_logs+=("$log/$1.log")
 		say "  $1: FAILED, see $log/$1.log"
 	fi
 }
@@ -135,7 +151,7 @@ units() {
 }
 
 main() {
-	local bats part
+	local bats file part
 	local -a bats_files=(tests/*.bats) tests=(tests/*_test.c)
 
 	globs=("$@")
@@ -188,6 +204,11 @@ main() {
 		count "$log/$bats.tap" "$bats"
 	done
 
+	# On a machine that is gone afterwards, as CI's, this is all that is left of them.
+	for file in "${red_logs[@]}"; do
+		say "--- $file"
+		excerpt "$file" >&2
+	done
 	if ((${#red[@]})); then
 		say "Not passed:"
 		printf '  %s\n' "${red[@]}" >&2
