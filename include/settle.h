@@ -24,8 +24,8 @@
  * The limit is 2 s, or $SEPT_SETTLE_MS.
  */
 struct settle {
-	__u64 start_ns;
-	unsigned int tries;
+	__u64 start_ns, look_until_ns;
+	unsigned int tries;	/* drains and sleeps */
 };
 
 void settle_start(struct settle *s);
@@ -34,7 +34,9 @@ void settle_start(struct settle *s);
  * settle_again() - wait a little, after a look that failed
  * @s: from settle_start()
  *
- * The first calls drain the LRU batches of all CPUs, the later ones sleep.
+ * The first calls drain the LRU batches of all CPUs, the later ones sleep, and for an
+ * eighth of that time return at once: it takes looks at a stretch to see what somebody
+ * hardly ever lets go of.
  *
  * Return: true if it is worth another look, false if the limit is reached and
  * the batches have been drained.

@@ -18,7 +18,7 @@
 #include "pressure.h"
 
 #define PAGE_BYTES	4096ull
-#define SPLICED		16ull		/* pages that a pipe takes, unless told otherwise */
+#define AT_ONCE		16ull		/* pages that a pipe takes, unless told otherwise */
 #define START_MS	5000
 
 #ifndef SYS_cachestat
@@ -84,9 +84,9 @@ static int splice_and_drain(struct onlooker *o)
 	ssize_t n;
 	__u64 i;
 
-	for (i = 0; i < o->nr; i += SPLICED) {
+	for (i = 0; i < o->nr; i += AT_ONCE) {
 		iov.iov_base = o->map + i * PAGE_BYTES;
-		iov.iov_len = (o->nr - i < SPLICED ? o->nr - i : SPLICED) * PAGE_BYTES;
+		iov.iov_len = (o->nr - i < AT_ONCE ? o->nr - i : AT_ONCE) * PAGE_BYTES;
 		n = vmsplice(o->pipe[1], &iov, 1, 0);
 		if (n < 0 && !(o->hidden && errno == EFAULT))
 			return -errno;
@@ -99,14 +99,26 @@ static int splice_and_drain(struct onlooker *o)
 	return seen;
 }
 
+/* Not all at once: the kernel keeps a call's pages pinned while it copies them. */
 static int read_remotely(struct onlooker *o)
 {
-	struct iovec here = { o->copy, o->nr * PAGE_BYTES }, there = { o->map, o->nr * PAGE_BYTES };
-	ssize_t n = process_vm_readv(o->target, &here, 1, &there, 1, 0);
+	struct iovec here, there;
+	bool seen = false;
+	ssize_t n;
+	__u64 i;
 
-	if (n < 0 && !(o->hidden && errno == EFAULT))
-		return -errno;
-	return n != (ssize_t)here.iov_len && !o->hidden ? -EIO : n > 0;
+	for (i = 0; i < o->nr; i += AT_ONCE) {
+		there.iov_base = o->map + i * PAGE_BYTES;
+		there.iov_len = (o->nr - i < AT_ONCE ? o->nr - i : AT_ONCE) * PAGE_BYTES;
+		here = (struct iovec){ o->copy, there.iov_len };
+		n = process_vm_readv(o->target, &here, 1, &there, 1, 0);
+		if (n < 0 && !(o->hidden && errno == EFAULT))
+			return -errno;
+		if (n != (ssize_t)there.iov_len && !o->hidden)
+			return -EIO;
+		seen |= n > 0;
+	}
+	return seen;
 }
 
 /*

@@ -17,6 +17,7 @@
 #define KICKS		2	/* looks that are preceded by a drain, not by a sleep */
 #define FIRST_SLEEP_US	500
 #define LONGEST_SLEEP_US 50000
+#define SLEEP_TO_LOOK	8	/* of a sleep, what is then spent on looks at a stretch */
 
 static __u64 now_ns(void)
 {
@@ -47,6 +48,7 @@ static unsigned int limit_ms(void)
 void settle_start(struct settle *s)
 {
 	s->start_ns = now_ns();
+	s->look_until_ns = 0;
 	s->tries = 0;
 }
 
@@ -60,6 +62,12 @@ bool settle_again(struct settle *s)
 {
 	unsigned int us, shift;
 
+	/*
+	 * Somebody may hold pages nearly all the time, and be off them for microseconds:
+	 * a look now and then meets such a moment by chance, looks at a stretch do so.
+	 */
+	if (now_ns() < s->look_until_ns)
+		return true;
 	/* Whatever the limit: no look at all is worth much before the drains. */
 	if (s->tries >= KICKS && settle_ms(s) > limit_ms())
 		return false;
@@ -69,7 +77,9 @@ bool settle_again(struct settle *s)
 	if (s->tries >= KICKS) {
 		shift = s->tries - KICKS < 7 ? s->tries - KICKS : 7;
 		us = FIRST_SLEEP_US << shift;
-		usleep(us < LONGEST_SLEEP_US ? us : LONGEST_SLEEP_US);
+		us = us < LONGEST_SLEEP_US ? us : LONGEST_SLEEP_US;
+		usleep(us);
+		s->look_until_ns = now_ns() + us * 1000ull / SLEEP_TO_LOOK;
 	}
 	s->tries++;
 	return true;

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/uio.h>
 
+#include "cpu.h"
 #include "folio_proc.h"
 #include "gmem.h"
 #include "peer.h"
@@ -19,6 +20,8 @@
 
 #define NR_PAGES	64
 #define PAGE		4096ul
+
+static int holder_cpu;
 
 FIXTURE(census_test) {
 	struct guest *g;
@@ -145,6 +148,41 @@ TEST_F(census_test, finds_a_pin_that_another_process_keeps)
 	ASSERT_STREQ("1 GUP pin (bias 1024 each)", self->f.pages[0].holder);
 	peer_kill(peer);
 	EXPECT_HELD(self->fd, 0, NR_PAGES, 1, 0);
+}
+
+/* All the time, but for a moment in each millisecond. */
+static int hardly_lets_go(struct peer *me, void *map)
+{
+	struct pin *pin;
+	int err = cpu_run_on(holder_cpu) ?: pin_take(&pin, PIN_VMSPLICE, map, 1);
+
+	peer_tell(me, 0);
+	while (!err) {
+		err = peer_hear(me, NULL, 1);
+		pin_release(pin);
+		if (err != -ETIMEDOUT)
+			return err;
+		err = pin_take(&pin, PIN_VMSPLICE, map, 1);
+	}
+	return err;
+}
+
+TEST_F(census_test, sees_the_moments_of_a_holder_that_hardly_lets_go)
+{
+	struct peer *peer;
+	unsigned int i;
+	int cpus[2];
+
+	REQUIRE(cpu_find_two(cpus));
+	ASSERT_OK(cpu_run_on(cpus[0]));
+	holder_cpu = cpus[1];
+	setenv("SEPT_SETTLE_MS", "2000", 1);
+	ASSERT_OK(peer_start(&peer, hardly_lets_go, self->map));
+	ASSERT_OK(peer_hear(peer, NULL, 5000));
+	for (i = 0; i < 5; i++)
+		EXPECT_HELD(self->fd, 0, 1, 2, 0);
+	EXPECT_OK(peer_tell(peer, 0));
+	EXPECT_OK(peer_join(peer, 5000));
 }
 
 static int maps_a_page(struct peer *me, void *map)
