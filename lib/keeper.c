@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "keeper.h"
 
 #define GRACE_MS	3000	/* from SIGTERM to SIGKILL */
@@ -29,14 +30,6 @@ static long grace_ms(void)
 	const char *text = getenv("SEPT_GRACE_MS");
 
 	return text && *text ? strtol(text, NULL, 10) : GRACE_MS;
-}
-
-static long now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
 struct proc {
@@ -167,9 +160,9 @@ static bool reap(pid_t main, struct kept *kept)
 }
 
 /* Wait for one of @set until @deadline.  Return the signal, or 0. */
-static int wait_signal(const sigset_t *set, long deadline)
+static int wait_signal(const sigset_t *set, __u64 deadline)
 {
-	long ms = deadline - now_ms();
+	long ms = deadline - clock_ms();
 	struct timespec ts = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000 };
 	int sig = ms > 0 ? sigtimedwait(set, NULL, &ts) : 0;
 
@@ -178,23 +171,23 @@ static int wait_signal(const sigset_t *set, long deadline)
 
 static void kill_all(pid_t main, struct kept *kept, const sigset_t *set)
 {
-	long deadline = now_ms() + STUCK_MS;
+	const __u64 deadline = clock_ms() + STUCK_MS;
 
 	if (main && !kept->ended)
 		kill(-main, SIGKILL);	/* all there is to do without /proc */
 	do {
 		/* Again and again, for what was forked behind the last sweep. */
 		kept->nr_stuck = sweep(SIGKILL, -1);
-		wait_signal(set, now_ms() + 10);
+		wait_signal(set, clock_ms() + 10);
 		if (!reap(main, kept)) {
 			kept->nr_stuck = 0;
 			return;
 		}
-	} while (now_ms() < deadline);
+	} while (clock_ms() < deadline);
 }
 
 static void keep(pid_t main, struct kept *kept, const sigset_t *set, int output,
-		 long limit)
+		 __u64 limit)
 {
 	bool stopping = false;
 	int sig;
@@ -203,11 +196,11 @@ static void keep(pid_t main, struct kept *kept, const sigset_t *set, int output,
 		sig = wait_signal(set, limit);
 		if (sig == SIGTERM && !stopping) {
 			stopping = true;
-			limit = now_ms() + grace_ms();
+			limit = clock_ms() + grace_ms();
 			sweep(SIGTERM, -1);
 		} else if (sig == SIGTERM || sig == SIGHUP) {
 			break;
-		} else if (!sig && now_ms() >= limit) {
+		} else if (!sig && clock_ms() >= limit) {
 			kept->timed_out = !stopping;
 			if (!stopping)
 				sweep(0, output);
@@ -295,7 +288,7 @@ int keeper_start(struct keeper **out, char *const argv[], char *const envp[],
 	}
 	if (!main)
 		exec_command(argv, envp, output, third, k->shared, keeper);
-	keep(main, k->shared, &set, output, now_ms() + limit_ms);
+	keep(main, k->shared, &set, output, clock_ms() + limit_ms);
 	_exit(0);
 }
 

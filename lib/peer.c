@@ -8,9 +8,9 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "peer.h"
 
 /* One side's view: the parent knows the other's pid, the child has none to wait for. */
@@ -90,24 +90,16 @@ int peer_tell(struct peer *p, __u64 word)
 	return n == sizeof(word) ? 0 : n < 0 ? -errno : -EPIPE;
 }
 
-static __u64 peer_now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000ull + now.tv_nsec / 1000000;
-}
-
 /* 0 once @fd is readable or hung up, or -errno. */
 static int peer_wait(int fd, unsigned int timeout_ms)
 {
-	__u64 end = peer_now_ms() + timeout_ms;
+	__u64 end = clock_ms() + timeout_ms;
 	struct pollfd pfd = { .fd = fd, .events = POLLIN };
 	__u64 now;
 	int n;
 
 	for (;;) {
-		now = peer_now_ms();
+		now = clock_ms();
 		n = poll(&pfd, 1, now < end ? end - now : 0);
 		if (n > 0)
 			return 0;

@@ -21,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "emulator.h"
 #include "race.h"
 #include "supervise.h"
@@ -68,14 +69,6 @@ struct race {
 	struct finding bad;		/* if it has an invariant */
 	bool hangs, is_short;		/* time was over before all rounds were played */
 };
-
-static __u64 now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
 
 /* Wait a little, also for somebody who needs this CPU. */
 static void relax(unsigned int *spins)
@@ -160,10 +153,10 @@ static void meet(struct race *race, struct actor *a)
 	__u64 start;
 
 	if (atomic_fetch_add(&race->nr_met, 1) == race->plan.nr - 1)
-		atomic_store(&race->started, now());
+		atomic_store(&race->started, clock_ns());
 	while (!(start = atomic_load(&race->started)))
 		relax(&spins);
-	while (now() < start + a->delay)
+	while (clock_ns() < start + a->delay)
 		relax(&spins);
 }
 
@@ -184,9 +177,9 @@ static void *live(void *arg)
 			move_to_cpu(race, a->me + rotation);
 		}
 		meet(race, a);
-		a->begin = now();
+		a->begin = clock_ns();
 		a->rc = race->plan.roles[a->me]->act(race->world, a->me);
-		a->end = now();
+		a->end = clock_ns();
 		atomic_store(&a->acting, false);
 		sem_post(&race->back);
 	}
@@ -227,7 +220,7 @@ int race_start(struct race **out, const struct race_plan *plan)
 		return -errno;
 	}
 	sem_init(&race->back, 0, 0);
-	race->begun = now();
+	race->begun = clock_ns();
 	for (i = 0; i < plan->nr; i++) {
 		struct actor *a = &race->actors[i];
 
@@ -427,7 +420,7 @@ bool race_next(struct race *race)
 	if (race->hangs || race->bad.invariant[0] ||
 	    race->round >= race->plan.rounds * (race->nr_overlapped ? 1 : MORE))
 		return false;
-	race->is_short = now() - race->begun >= race->plan.seconds * 1000000000ull;
+	race->is_short = clock_ns() - race->begun >= race->plan.seconds * 1000000000ull;
 	return !race->is_short;
 }
 
@@ -449,7 +442,7 @@ int race_go(struct race *race, void *world)
 		if (rc)
 			return rc;
 	}
-	begin = now();
+	begin = clock_ns();
 	for (i = 0; i < race->plan.nr; i++) {
 		atomic_store(&race->actors[i].acting, true);
 		sem_post(&race->actors[i].go);
@@ -470,7 +463,7 @@ int race_go(struct race *race, void *world)
 		}
 	}
 	race->played = true;
-	race->spent += now() - begin;
+	race->spent += clock_ns() - begin;
 	note_times(race);
 	note_outcome(race);
 	return 0;

@@ -15,9 +15,9 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "emulator.h"
 #include "kmsg.h"
 #include "seamcall.h"
@@ -171,15 +171,6 @@ void supervise_allow_kmsg(const char *what)
 	note_kmsg(what, false);
 }
 
-static unsigned int ms_since(const struct timespec *start)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (now.tv_sec - start->tv_sec) * 1000 +
-	       (now.tv_nsec - start->tv_nsec) / 1000000;
-}
-
 /* One file of /proc/PID, or an empty string; newlines stay. */
 static void read_proc(pid_t pid, const char *file, char *buf, size_t len)
 {
@@ -248,11 +239,10 @@ static void kill_one(pid_t pid)
  */
 static int end_leftovers(pid_t pgid, bool *immortal)
 {
-	struct timespec start;
+	const __u64 start = clock_ms();
 	int nr = 0, left;
 	pid_t child;
 
-	clock_gettime(CLOCK_MONOTONIC, &start);
 	*immortal = false;
 	for (;;) {
 		while ((child = waitpid(-1, NULL, WNOHANG)) > 0)
@@ -265,7 +255,7 @@ static int end_leftovers(pid_t pgid, bool *immortal)
 			return nr;
 		if (left > nr)
 			nr = left;
-		if (ms_since(&start) > KILL_MS) {
+		if (clock_ms() - start > KILL_MS) {
 			*immortal = true;
 			return nr;
 		}
@@ -392,14 +382,14 @@ static void begin_emulator(void)
 static int end_emulator(char *first_bad, size_t len)
 {
 	struct reports r = { .first = first_bad, .len = len };
-	struct timespec start;
+	__u64 start;
 	unsigned int tds;
 
 	if (emulator_why_not())
 		return 0;
-	clock_gettime(CLOCK_MONOTONIC, &start);
+	start = clock_ms();
 	emulator_reset();
-	while (!emulator_tds(&tds) && tds && ms_since(&start) < TD_MS)
+	while (!emulator_tds(&tds) && tds && clock_ms() - start < TD_MS)
 		usleep(1000);
 	emulator_ask(NULL, "sanitizer idle");
 	emulator_reports(take_report, &r);
@@ -482,9 +472,9 @@ void supervise(const char *name, unsigned int seconds,
 	       int (*body)(void *arg), void *arg, struct supervised *out)
 {
 	const char *env = getenv("SEPT_TIMEOUT");
-	bool in_time, immortal = false;
 	char bad_line[480] = "", bad_report[400] = "";
-	struct timespec begin;
+	bool in_time, immortal = false;
+	__u64 begin;
 	struct told outer;
 	struct kmsg *log;
 	int status = 0, bad, reports, left, err;
@@ -515,7 +505,7 @@ void supervise(const char *name, unsigned int seconds,
 	}
 
 	begin_emulator();
-	clock_gettime(CLOCK_MONOTONIC, &begin);
+	begin = clock_ms();
 	child = start(body, arg);
 	if (child < 0) {
 		decide(out, VERDICT_ERROR, "fork: %s", strerror(errno));
@@ -529,7 +519,7 @@ void supervise(const char *name, unsigned int seconds,
 	if (in_time && left)
 		fprintf(stderr, "# ended %d process%s that the case left running\n",
 			left, left > 1 ? "es" : "");
-	out->ms = ms_since(&begin);
+	out->ms = clock_ms() - begin;
 	out->checks = shared->told.checks;
 	out->settle_ms = settle_longest_ms();
 
