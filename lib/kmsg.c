@@ -174,6 +174,9 @@ int kmsg_next(struct kmsg *k, const char **line)
  */
 #define PREFIX	"^([A-Za-z_][A-Za-z0-9_/-]*: ){0,2}"
 
+/* include/linux/printk.h HW_ERR */
+#define HARDWARE "^(mce: |EDAC [^:]*: |\\{[0-9]+\\})?\\[Hardware Error\\]: "
+
 static const struct {
 	const char *regex, *word;	/* no word: harmless */
 } patterns[] = {
@@ -260,8 +263,13 @@ static const struct {
 	/* arch/x86/kvm/vmx/vmx.c vmx_insn_failed() */
 	{ PREFIX "(vmread|vmwrite|vmclear|vmptrld|invvpid|invept) failed: ", "VMX failed" },
 
-	/* include/linux/printk.h HW_ERR */
-	{ "^(mce: |EDAC [^:]*: |\\{[0-9]+\\})?\\[Hardware Error\\]: ", "hardware error" },
+	/*
+	 * arch/x86/kernel/cpu/mce/core.c __print_mce(), with bit 61 of the bank's status
+	 * (MCI_STATUS_UC); drivers/firmware/efi/cper.c; drivers/edac/mce_amd.c.  Not what
+	 * the hardware has corrected: a DIMM may report that for weeks.
+	 */
+	{ HARDWARE "(CPU [0-9]+: Machine Check( Exception)?: [0-9a-f]+ Bank [0-9]+: [2367abef]|"
+	  "event severity: (recoverable|fatal)|(Uncorrected|Deferred)[ ,])", "hardware error" },
 };
 
 #define NR_PATTERNS (sizeof(patterns) / sizeof(*patterns))

@@ -101,9 +101,11 @@ static const struct {
 	{ "KVM MMU", "kvm: get_mmio_spte: reserved bits set on MMU-present spte, addr 0x100000000, hierarchy:" },
 	{ "KVM MMU", "kvm: unexpected emulation request on private memory" },
 	{ "VMX failed", "kvm_intel: vmwrite failed: field=4002 val=1 err=12" },
-	{ "hardware error", "mce: [Hardware Error]: Machine check events logged" },
 	{ "hardware error", "mce: [Hardware Error]: CPU 1: Machine Check: 0 Bank 9: be00000000800400" },
-	{ "hardware error", "{1}[Hardware Error]: event severity: corrected" },
+	{ "hardware error", "mce: [Hardware Error]: CPU 1: Machine Check Exception: 5 Bank 7: b200000000070005" },
+	{ "hardware error", "{1}[Hardware Error]: event severity: recoverable" },
+	{ "hardware error", "[Hardware Error]: Uncorrected, software restartable error." },
+	{ "hardware error", "[Hardware Error]: Deferred error, no action required." },
 };
 
 static const char * const good[] = {
@@ -116,6 +118,11 @@ static const char * const good[] = {
 	"SRSO: WARNING: See https://docs.kernel.org/admin-guide/hw-vuln/srso.html for mitigation options.",
 	"RETBleed: WARNING: Spectre v2 mitigation leaves CPU vulnerable to RETBleed attacks, data leaks possible!",
 	"platform eisa.0: EISA: Cannot allocate resource for mainboard",
+	"mce: [Hardware Error]: Machine check events logged",
+	"mce: [Hardware Error]: CPU 1: Machine Check: 0 Bank 9: 9c00000000800400",
+	"{1}[Hardware Error]: It has been corrected by h/w and requires no further action",
+	"{1}[Hardware Error]: event severity: corrected",
+	"[Hardware Error]: Corrected error, no action required.",
 	"[Firmware Bug]: TSC ADJUST differs: CPU1 -3 --> 4. Restoring",
 	"BUG: MAX_LOCKDEP_CHAINS too low!",
 	"BUG: MAX_LOCKDEP_ENTRIES too low!",
