@@ -154,20 +154,40 @@ static int use_a_page(struct peer *me, void *page)
 	return peer_tell(me, 0) ?: peer_hear(me, NULL, TIMEOUT_MS);
 }
 
+/* A peer that has used a page, with the batch that was charged for it. */
+#define CHARGE_BATCH(peer) do {						\
+	void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE,		\
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);		\
+	__u64 charged;							\
+									\
+	ASSERT_NE(MAP_FAILED, page);					\
+	ASSERT_OK(cpu_run_on(sched_getcpu()));				\
+	ASSERT_OK(peer_start(&(peer), use_a_page, page));		\
+	ASSERT_OK(cgroup_enter(self->cg, peer_pid(peer)));		\
+	ASSERT_OK(peer_tell(peer, 0));					\
+	ASSERT_OK(peer_hear(peer, NULL, TIMEOUT_MS));			\
+	ASSERT_OK(cgroup_usage(self->cg, &charged));			\
+	EXPECT_LE(BATCH, charged);					\
+} while (0)
+
+TEST_F(cgroup_test, forgives_what_is_charged_and_not_used)
+{
+	struct finding f;
+	struct peer *peer;
+
+	CHARGE_BATCH(peer);
+	EXPECT_EQ(0, cgroup_check_back(self->cg, 0, BATCH - PAGE, &f));
+	EXPECT_EQ(1, cgroup_check_back(self->cg, 0, 0, &f));
+	EXPECT_OK(peer_tell(peer, 0));
+	EXPECT_OK(peer_join(peer, TIMEOUT_MS));
+}
+
 TEST_F(cgroup_test, drains_what_is_charged_and_not_used)
 {
-	void *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct peer *peer;
 	__u64 usage;
 
-	ASSERT_NE(MAP_FAILED, page);
-	ASSERT_OK(cpu_run_on(sched_getcpu()));
-	ASSERT_OK(peer_start(&peer, use_a_page, page));
-	ASSERT_OK(cgroup_enter(self->cg, peer_pid(peer)));
-	ASSERT_OK(peer_tell(peer, 0));
-	ASSERT_OK(peer_hear(peer, NULL, TIMEOUT_MS));
-	ASSERT_OK(cgroup_usage(self->cg, &usage));
-	EXPECT_LE(BATCH, usage);
+	CHARGE_BATCH(peer);
 	EXPECT_OK(cgroup_drain(self->cg));
 	ASSERT_OK(cgroup_usage(self->cg, &usage));
 	EXPECT_GT(BATCH, usage);
