@@ -49,7 +49,7 @@ unsigned int settle_ms(const struct settle *s);
 /**
  * settle_drain() - empty the LRU batches of all CPUs, now
  *
- * By migrate_pages(2) from a node to itself, which moves nothing but disables
+ * By migrate_pages(2) from each node to itself, which moves nothing but disables
  * and thereby drains the batches first (mm/migrate.c, lru_cache_disable()); on
  * kernels without NUMA by visiting each CPU and draining it with MADV_COLD.
  *

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
+#include <linux/mempolicy.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "settle.h"
 
 #ifndef MADV_COLD
@@ -14,18 +15,11 @@
 #endif
 
 #define LIMIT_MS	2000
+#define NODES		1024	/* MAX_NUMNODES of x86, at most */
 #define KICKS		2	/* looks that are preceded by a drain, not by a sleep */
 #define FIRST_SLEEP_US	500
 #define LONGEST_SLEEP_US 50000
 #define SLEEP_TO_LOOK	8	/* of a sleep, what is then spent on looks at a stretch */
-
-static __u64 now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
 
 /* Shared with the children of the case, whose waits count too. */
 static unsigned int *longest;
@@ -47,7 +41,7 @@ static unsigned int limit_ms(void)
 
 void settle_start(struct settle *s)
 {
-	s->start_ns = now_ns();
+	s->start_ns = clock_ns();
 	s->look_until_ns = 0;
 	s->tries = 0;
 }
@@ -55,7 +49,7 @@ void settle_start(struct settle *s)
 unsigned int settle_ms(const struct settle *s)
 {
 	/* Rounded up, so that any wait at all shows. */
-	return (now_ns() - s->start_ns + 999999) / 1000000;
+	return (clock_ns() - s->start_ns + 999999) / 1000000;
 }
 
 bool settle_again(struct settle *s)
@@ -66,7 +60,7 @@ bool settle_again(struct settle *s)
 	 * Somebody may hold pages nearly all the time, and be off them for microseconds:
 	 * a look now and then meets such a moment by chance, looks at a stretch do so.
 	 */
-	if (now_ns() < s->look_until_ns)
+	if (clock_ns() < s->look_until_ns)
 		return true;
 	/* Whatever the limit: no look at all is worth much before the drains. */
 	if (s->tries >= KICKS && settle_ms(s) > limit_ms())
@@ -79,7 +73,7 @@ bool settle_again(struct settle *s)
 		us = FIRST_SLEEP_US << shift;
 		us = us < LONGEST_SLEEP_US ? us : LONGEST_SLEEP_US;
 		usleep(us);
-		s->look_until_ns = now_ns() + us * 1000ull / SLEEP_TO_LOOK;
+		s->look_until_ns = clock_ns() + us * 1000ull / SLEEP_TO_LOOK;
 	}
 	s->tries++;
 	return true;
@@ -117,9 +111,11 @@ static int drain_each_cpu(void)
 
 int settle_drain(void)
 {
-	unsigned long node = 1;
+	unsigned long nodes[NODES / (8 * sizeof(long))] = {};
 
-	if (syscall(SYS_migrate_pages, 0, sizeof(node) * 8, &node, &node) >= 0)
+	/* Those that this process may use: no others are taken for an answer. */
+	if (!syscall(SYS_get_mempolicy, NULL, nodes, NODES + 1, NULL, MPOL_F_MEMS_ALLOWED) &&
+	    syscall(SYS_migrate_pages, 0, NODES + 1, nodes, nodes) >= 0)
 		return 0;
 	return drain_each_cpu();
 }
