@@ -24,7 +24,7 @@ enum onlooker_kind {
 	ONLOOKER_REMOTE,	/* process_vm_readv(): GUP of another process's mapping */
 	/* Those from here on have looked only if there was anything to move. */
 	ONLOOKER_MOVE,		/* move_pages() to both nodes: isolated, put back */
-	ONLOOKER_COMPACTION,	/* of the whole host, which may take a minute */
+	ONLOOKER_COMPACTION,	/* of the whole host, which may take seconds */
 	ONLOOKER_NR_KINDS,
 };
 

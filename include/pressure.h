@@ -15,11 +15,15 @@
  */
 
 /**
- * pressure_compact() - compact all zones: /proc/sys/vm/compact_memory
+ * pressure_compact() - compact all zones, or what of them can be in 15 s:
+ * /proc/sys/vm/compact_memory
  * @moved: receives how many pages of a sample, scattered over 16 MB for the occasion, are
  *         elsewhere now; if none is, compaction has not shown what it can do
  */
 int pressure_compact(unsigned int *moved);
+
+/* Why there is none here, in one sentence, or NULL.  Static storage. */
+const char *pressure_no_compaction(void);
 
 /* Throw away clean page cache: /proc/sys/vm/drop_caches. */
 int pressure_drop_caches(void);

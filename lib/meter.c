@@ -13,7 +13,7 @@
 
 /* Every count of the kernel's that a reading is made of, in pages. */
 struct raw {
-	__s64 free, file, unevictable, swapcached, anon, slab, slab_reclaimable;
+	__s64 free, file, unevictable, swapcached, anon, slab, slab_reclaimable, zspages;
 	__s64 page_tables, sec_page_tables;	/* /proc/vmstat */
 	__s64 vmalloc_kb, percpu_kb;		/* /proc/meminfo */
 	__s64 managed, pcp;			/* /proc/zoneinfo */
@@ -117,6 +117,7 @@ int meter_read(struct meter *m)
 		{ "nr_anon_pages", &r.anon },
 		{ "nr_slab_reclaimable", &r.slab_reclaimable },
 		{ "nr_slab_unreclaimable", &r.slab },
+		{ "nr_zspages", &r.zspages },
 		{ "nr_page_table_pages", &r.page_tables },
 		{ "nr_sec_page_table_pages", &r.sec_page_tables },
 		{}
@@ -155,7 +156,7 @@ int meter_read(struct meter *m)
 	m->value[METER_PAGE_TABLES] = r.page_tables + r.sec_page_tables;
 	/* The swap cache is in nr_file_pages, and in nr_anon_pages if mapped. */
 	m->value[METER_LOST] = r.managed - r.free - r.pcp - r.file + r.swapcached -
-			       r.anon - r.slab - r.slab_reclaimable -
+			       r.anon - r.slab - r.slab_reclaimable - r.zspages -
 			       r.page_tables - r.sec_page_tables -
 			       (r.vmalloc_kb + r.percpu_kb) / 4;
 	return 0;

@@ -176,7 +176,8 @@ const char *onlooker_why_not(enum onlooker_kind kind)
 {
 	int nodes[2];
 
-	return kind == ONLOOKER_MOVE ? node_find_two(nodes) : NULL;
+	return kind == ONLOOKER_MOVE ? node_find_two(nodes) :
+	       kind == ONLOOKER_COMPACTION ? pressure_no_compaction() : NULL;
 }
 
 static int look_on(struct peer *me, void *arg)

@@ -6,15 +6,19 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "counter.h"
 #include "folio.h"
 #include "host.h"
+#include "peer.h"
 #include "pressure.h"
 #include "room.h"
 
 #define PAGE_BYTES	4096ull
 #define SCATTERED	4096u		/* pages, of which each DISTANCEth stays */
 #define DISTANCE	8u
+#define COMPACT_MEMORY	"/proc/sys/vm/compact_memory"
+#define COMPACTION_MS	15000
 #define PCP_FRACTION	"/proc/sys/vm/percpu_pagelist_high_fraction"
 #define HUGE_BYTES	(2ull << 20)
 #define THP		"/sys/kernel/mm/transparent_hugepage/"
@@ -51,6 +55,26 @@ static int scatter(int fd)
 	return 0;
 }
 
+static int compact_all(struct peer *me __attribute__((unused)), void *arg __attribute__((unused)))
+{
+	return trigger(COMPACT_MEMORY, "1");
+}
+
+const char *pressure_no_compaction(void)
+{
+	return access(COMPACT_MEMORY, F_OK) ?
+		"this kernel does not compact memory: build it with CONFIG_COMPACTION=y" : NULL;
+}
+
+/* On a large host that may take minutes; it ends where a signal kills who asked for it. */
+static int compact_for_a_while(void)
+{
+	struct peer *peer;
+	int err = peer_start(&peer, compact_all, NULL) ?: peer_join(peer, COMPACTION_MS);
+
+	return err == -ETIMEDOUT ? 0 : err;
+}
+
 int pressure_compact(unsigned int *moved)
 {
 	static struct folio_record before[SCATTERED], after[SCATTERED];
@@ -62,7 +86,7 @@ int pressure_compact(unsigned int *moved)
 		return -errno;
 	err = host_set(PCP_FRACTION, "100000") ?: scatter(fd) ?:
 	      folio_by_file(fd, 0, SCATTERED, before, NULL) ?:
-	      trigger("/proc/sys/vm/compact_memory", "1") ?:
+	      compact_for_a_while() ?:
 	      folio_by_file(fd, 0, SCATTERED, after, NULL);
 	host_restore(PCP_FRACTION);
 	close(fd);
@@ -136,6 +160,7 @@ int pressure_khugepaged(unsigned int ms, bool *collapsed)
 	};
 	const unsigned int nr = sizeof(settings) / sizeof(*settings);
 	unsigned long long before, had, has, now = 0;
+	const __u64 end = clock_ms() + ms;
 	char *page = NULL;
 	unsigned int i;
 	int err;
@@ -146,7 +171,7 @@ int pressure_khugepaged(unsigned int ms, bool *collapsed)
 		err = host_set(settings[i].path, settings[i].value);
 	err = err ?: ask_for_huge_page(&page);
 	/* The round that was going on has begun too early; the one behind it has not. */
-	for (has = had; !err && ms && (now < before + 2 || has == had); ms--) {
+	for (has = had; !err && clock_ms() < end && (now < before + 2 || has == had);) {
 		usleep(1000);
 		err = read_number(THP "khugepaged/full_scans", &now) ?:
 		      read_number(THP "khugepaged/pages_collapsed", &has);

@@ -14,9 +14,9 @@
 #include <numa.h>
 #include <numaif.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #include "cgroup.h"
+#include "clock.h"
 #include "gmem.h"
 #include "hotplug.h"
 #include "node.h"
@@ -140,6 +140,7 @@ TEST_F(migration, leaves_them_to_no_compaction)
 {
 	unsigned int i, moved, sum = 0;
 
+	REQUIRE(pressure_no_compaction());
 	for (i = 0; i < 2; i++) {
 		ASSERT_OK(pressure_compact(&moved));
 		EXPECT_STILL_THERE();
@@ -208,17 +209,9 @@ TEST_F(migration, leaves_them_to_no_mbind)
 	}
 }
 
-static __u64 now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000ull + ts.tv_nsec / 1000000;
-}
-
 TEST_F(migration, leaves_them_to_no_numa_balancing)
 {
-	const __u64 start = now_ms();
+	const __u64 start = clock_ms();
 	__u64 i, end = start + SCAN_MS;
 	__s64 before, marked;
 	volatile char sum = 0;
@@ -229,7 +222,7 @@ TEST_F(migration, leaves_them_to_no_numa_balancing)
 	REQUIRE(err == -EOPNOTSUPP ? "the kernel has no NUMA balancing" : NULL);
 	ASSERT_OK(err);
 	ASSERT_OK(pressure_numa_marked(&before));
-	while (now_ms() < end) {
+	while (clock_ms() < end) {
 		for (i = 0; self->map && i < NR_PAGES; i++)
 			sum += self->map[i * PAGE];
 		if (variant->use == IN_GUEST) {
@@ -238,7 +231,7 @@ TEST_F(migration, leaves_them_to_no_numa_balancing)
 		/* Its first scan comes after a second; what it marks is touched then. */
 		ASSERT_OK(pressure_numa_marked(&marked));
 		if (marked != before && end == start + SCAN_MS)
-			end = now_ms() + 500;
+			end = clock_ms() + 500;
 	}
 	EXPECT_STILL_THERE();
 	EXPECT_OK(pressure_numa_balancing(false));
@@ -390,6 +383,7 @@ TEST_F(migration, leaves_them_to_no_shortage_of_memory)
 {
 	unsigned int i, moved;
 
+	REQUIRE(pressure_no_compaction());
 	/* Much, but bounded: a host that others use must not starve. */
 	for (i = 0; i < 3; i++) {
 		ASSERT_OK(pressure_allocate(256ull << 20));

@@ -18,6 +18,7 @@
 #define BYTES		(NR_PAGES * PAGE)
 #define PATTERN		0x5eed000000000000ull
 #define TIMEOUT_MS	5000
+#define LIFE_MS		600000	/* longer than any case */
 
 FIXTURE(remote_access) {
 	struct guest *g;
@@ -51,13 +52,13 @@ static int map_it(struct peer *me, void *arg)
 		memcpy(map + i * PAGE, &word, sizeof(word));
 	}
 	peer_tell(me, (unsigned long)map);
-	err = peer_hear(me, &word, TIMEOUT_MS);
+	err = peer_hear(me, &word, LIFE_MS);
 	if (err || !word)
 		return err;
 	/* Asked for: go on without the mapping. */
 	munmap(map, BYTES);
 	peer_tell(me, 0);
-	return peer_hear(me, NULL, TIMEOUT_MS);
+	return peer_hear(me, NULL, LIFE_MS);
 }
 
 FIXTURE_SETUP(remote_access)
@@ -160,4 +161,4 @@ TEST_F(remote_access, repeated_leaves_no_reference)
 	EXPECT_UNTOUCHED(self->before, 0, NR_PAGES);
 }
 
-SUITE(.needs = NEED_ROOT | NEED_KVM | NEED_GMEM | NEED_REFCOUNT)
+SUITE(.needs = NEED_ROOT | NEED_KVM | NEED_GMEM | NEED_REFCOUNT, .seconds = 60)

@@ -70,24 +70,27 @@ FIXTURE_TEARDOWN(transient)
 TEST_F(transient, batch_references_of_new_pages_settle_and_the_wait_is_recorded)
 {
 	struct folio_record rec = {};
-	const unsigned int was = settle_longest_ms();
 	unsigned int i, seen = 0;
 
-	/* One page at a time: a batch of 31 drains itself when it is full. */
-	for (i = 0; i < 100 && !seen; i++) {
+	/*
+	 * One page at a time: a batch of 31 drains itself when it is full.  That may be
+	 * just before the check, which then has nothing to wait for.
+	 */
+	for (i = 0; i < 100 && !settle_longest_ms(); i++) {
 		ASSERT_OK(gmem_punch(self->fd, 0, 1));
 		if (self->map)
 			self->map[0] = 1;
 		else
 			ASSERT_OK(gmem_allocate(self->fd, 0, 1));
 		ASSERT_OK(folio_by_file(self->fd, 0, 1, &rec, NULL));
-		seen = rec.refs == 1 + self->maps + 1;
+		if (rec.refs != 1 + self->maps + 1)
+			continue;
+		seen++;
+		EXPECT_HELD(self->fd, 0, 1, self->maps, 0);
 	}
 	REQUIRE(seen ? NULL : "no page was ever seen in an LRU batch of this kernel");
-	EXPECT_HELD(self->fd, 0, 1, self->maps, 0);
 	/* At least a millisecond, as times are rounded up. */
 	EXPECT_GT(settle_longest_ms(), 0);
-	EXPECT_GE(settle_longest_ms(), was);
 	EXPECT_LT(settle_longest_ms(), 2000);
 }
 
@@ -210,6 +213,8 @@ TEST_F(transient, reference_that_never_goes_is_a_leak)
 	REQUIRE_MAPPABLE();
 	REQUIRE(pin_why_not(PIN_VMSPLICE));
 	setenv("SEPT_SETTLE_MS", "300", 1);
+	/* So that nothing but the pin is there to go. */
+	ASSERT_OK(settle_drain());
 	ASSERT_OK(pin_take(&pin, PIN_VMSPLICE, self->map + 5 * PAGE, 3));
 	ASSERT_EQ(1, census_check_held(self->fd, 0, NR_PAGES, 1, 0, &f));
 	EXPECT_EQ(3, f.nr_bad);
@@ -232,6 +237,7 @@ TEST_F(transient, pin_that_never_goes_is_a_leak_and_named)
 	REQUIRE_MAPPABLE();
 	REQUIRE(pin_why_not(PIN_IO_URING));
 	setenv("SEPT_SETTLE_MS", "100", 1);
+	ASSERT_OK(settle_drain());
 	ASSERT_OK(pin_take(&pin, PIN_IO_URING, self->map + 9 * PAGE, 1));
 	ASSERT_EQ(1, census_check_held(self->fd, 0, NR_PAGES, 1, 0, &f));
 	EXPECT_EQ(1, f.nr_bad);
