@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <mntent.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,7 +19,10 @@ struct raw {
 	__s64 page_tables, sec_page_tables;	/* /proc/vmstat */
 	__s64 vmalloc_kb, percpu_kb;		/* /proc/meminfo */
 	__s64 managed, pcp;			/* /proc/zoneinfo */
+	__s64 disturbed;	/* how much changed meanwhile */
 };
+
+#define READINGS	5	/* at most, for one that nothing has disturbed */
 
 const char *meter_name(enum meter_counter which)
 {
@@ -100,50 +105,84 @@ static void refresh(void)
 	close(fd);
 }
 
+static int read_vmstat(struct raw *r)
+{
+	const struct counter_field vmstat[] = {
+		{ "nr_free_pages", &r->free },
+		{ "nr_file_pages", &r->file },
+		{ "nr_unevictable", &r->unevictable },
+		{ "nr_swapcached", &r->swapcached },
+		{ "nr_anon_pages", &r->anon },
+		{ "nr_slab_reclaimable", &r->slab_reclaimable },
+		{ "nr_slab_unreclaimable", &r->slab },
+		{ "nr_zspages", &r->zspages },
+		{ "nr_page_table_pages", &r->page_tables },
+		{ "nr_sec_page_table_pages", &r->sec_page_tables },
+		{}
+	};
+
+	refresh();
+	return counter_sum("/proc/vmstat", vmstat);
+}
+
+/*
+ * What /proc/vmstat knows of: free or in use.  The swap cache is in nr_file_pages, and in
+ * nr_anon_pages if mapped.
+ */
+static __s64 known(const struct raw *r)
+{
+	return r->free + r->file - r->swapcached + r->anon + r->slab + r->slab_reclaimable +
+	       r->zspages + r->page_tables + r->sec_page_tables;
+}
+
+static int read_once(struct raw *r)
+{
+	/* Kernel stacks are vmalloc memory. */
+	const struct counter_field meminfo[] = {
+		{ "VmallocUsed:", &r->vmalloc_kb },
+		{ "Percpu:", &r->percpu_kb },
+		{}
+	};
+	const struct counter_field zoneinfo[] = {
+		{ "managed", &r->managed },
+		{ "count:", &r->pcp },
+		{}
+	};
+	struct raw after = {};
+	int err;
+
+	err = read_vmstat(r) ?:
+	      counter_sum("/proc/zoneinfo", zoneinfo) ?:
+	      counter_sum("/proc/meminfo", meminfo) ?:
+	      read_vmstat(&after);
+	r->disturbed = llabs(known(&after) - known(r)) + llabs(after.free - r->free);
+	return err;
+}
+
 /*
  * Pages on the per-CPU free lists have left nr_free_pages (rmqueue_bulk(),
  * mm/page_alloc.c), up to hundreds of MB of them.  They are added rather than
  * drained: nothing short of memory hotplug drains the lists of all CPUs, and
  * the next free would fill them again.
+ *
+ * They are in another file, though, and what is freed between two reads counts twice: so
+ * the least disturbed of a few readings is taken.
  */
 int meter_read(struct meter *m)
 {
-	struct raw r = {};
-	const struct counter_field vmstat[] = {
-		{ "nr_free_pages", &r.free },
-		{ "nr_file_pages", &r.file },
-		{ "nr_unevictable", &r.unevictable },
-		{ "nr_swapcached", &r.swapcached },
-		{ "nr_anon_pages", &r.anon },
-		{ "nr_slab_reclaimable", &r.slab_reclaimable },
-		{ "nr_slab_unreclaimable", &r.slab },
-		{ "nr_zspages", &r.zspages },
-		{ "nr_page_table_pages", &r.page_tables },
-		{ "nr_sec_page_table_pages", &r.sec_page_tables },
-		{}
-	};
-	/* Kernel stacks are vmalloc memory. */
-	const struct counter_field meminfo[] = {
-		{ "VmallocUsed:", &r.vmalloc_kb },
-		{ "Percpu:", &r.percpu_kb },
-		{}
-	};
-	const struct counter_field zoneinfo[] = {
-		{ "managed", &r.managed },
-		{ "count:", &r.pcp },
-		{}
-	};
 	static __s64 first_managed = -1;
+	struct raw r = { .disturbed = LLONG_MAX }, once;
+	unsigned int i;
 	int err;
 
-	refresh();
-	err = counter_sum("/proc/vmstat", vmstat);
-	if (!err)
-		err = counter_sum("/proc/zoneinfo", zoneinfo);
-	if (!err)
-		err = counter_sum("/proc/meminfo", meminfo);
-	if (err)
-		return err;
+	for (i = 0; i < READINGS && r.disturbed; i++) {
+		once = (struct raw){};
+		err = read_once(&once);
+		if (err)
+			return err;
+		if (once.disturbed < r.disturbed)
+			r = once;
+	}
 
 	/* A balloon or hotplug that adds memory must not hide what is used up. */
 	if (first_managed < 0)
@@ -154,11 +193,7 @@ int meter_read(struct meter *m)
 	m->value[METER_FILE] = r.file;
 	m->value[METER_UNEVICTABLE] = r.unevictable;
 	m->value[METER_PAGE_TABLES] = r.page_tables + r.sec_page_tables;
-	/* The swap cache is in nr_file_pages, and in nr_anon_pages if mapped. */
-	m->value[METER_LOST] = r.managed - r.free - r.pcp - r.file + r.swapcached -
-			       r.anon - r.slab - r.slab_reclaimable - r.zspages -
-			       r.page_tables - r.sec_page_tables -
-			       (r.vmalloc_kb + r.percpu_kb) / 4;
+	m->value[METER_LOST] = r.managed - known(&r) - r.pcp - (r.vmalloc_kb + r.percpu_kb) / 4;
 	return 0;
 }
 

@@ -176,16 +176,25 @@ TEST_F(meter_test, finds_lost_memory)
 	EXPECT_TOLD(METER_LOST);
 }
 
+/* In one round out of a few, as others use memory, too; a meter that did would in each. */
 TEST_F(meter_test, takes_no_memory_in_use_for_lost)
 {
-	void *anon = plant_memory(), *file = plant_file();
+	int i, lost = 1, after = 1;
+	void *anon, *file;
 
-	ASSERT_NE(NULL, anon);
-	ASSERT_NE(NULL, file);
-	EXPECT_BACK(&self->before, METER_LOST, NR / 8);
-	pick_memory(anon);
-	pick_memory(file);
-	EXPECT_BACK(&self->before, METER_LOST, NR / 8);
+	for (i = 0; i < TRIES && (lost || after); i++) {
+		ASSERT_OK(meter_read(&self->before));
+		anon = plant_memory();
+		file = plant_file();
+		ASSERT_NE(NULL, anon);
+		ASSERT_NE(NULL, file);
+		lost = meter_check_back(&self->before, METER_LOST, NR / 8, &self->f);
+		pick_memory(anon);
+		pick_memory(file);
+		after = meter_check_back(&self->before, METER_LOST, NR / 8, &self->f);
+	}
+	EXPECT_EQ(0, lost);
+	EXPECT_EQ(0, after);
 }
 
 TEST_F(meter_test, does_not_wait_for_what_is_there)
