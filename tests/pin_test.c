@@ -203,4 +203,4 @@ TEST_F(pin_test, ends_with_a_kill_at_any_moment)
 	}
 }
 
-SUITE(.needs = NEED_ROOT | NEED_REFCOUNT)
+SUITE(.needs = NEED_ROOT | NEED_REFCOUNT, .seconds = 60)

@@ -161,7 +161,7 @@ untouched() {
 
 # Without TDX, wherever this is.
 without_tdx() {
-	unshare -m bash -c 'mount -t tmpfs none /sys/module; exec "$@"' bash "$@"
+	exec unshare -m bash -c 'mount -t tmpfs none /sys/module; exec "$@"' bash "$@"
 }
 
 @test "auto: the host and then the emulated machine; the worst status counts" {
@@ -207,17 +207,17 @@ without_tdx() {
 
 # shellcheck disable=SC2016 # the stand-in is to expand it
 @test "auto: interrupted, it ends the run that goes on and begins no other" {
-	printf '#!/bin/bash\necho "$@" >>"$calls"\ntrap "exit 143" TERM\necho go >"$BATS_TEST_TMPDIR/at_work"\nsleep 20 & wait\n' \
+	printf '#!/bin/bash\necho "$@" >>"$calls"\ntrap "echo ended >>\"$calls\"; exit 143" TERM\ntouch "$BATS_TEST_TMPDIR/at_work"\nsleep 20 & wait\n' \
 		>"$clone/built/bin/runner"
-	mkfifo "$BATS_TEST_TMPDIR/at_work"
 	export BATS_TEST_TMPDIR
 	without_tdx "$run_sh" >/dev/null 2>&1 3>&- &
 	pid=$!
-	read -r _ <"$BATS_TEST_TMPDIR/at_work"
+	until [ -e "$BATS_TEST_TMPDIR/at_work" ]; do sleep 0.05; done
 	kill -TERM "$pid"
 	rc=0
 	wait "$pid" || rc=$?
 	[ "$rc" -eq 143 ]
+	grep -qx ended "$calls"
 	grep -q 'platform host' "$calls"
 	run ! grep -q 'platform emulated' "$calls"
 }
@@ -384,7 +384,7 @@ interrupt() {
 	# With its own signals: what runs in the background of a script ignores SIGINT.
 	env --default-signal=INT "$run_sh" 2>"$BATS_TEST_TMPDIR/stderr" >/dev/null 3>&- &
 	pid=$!
-	read -r _ <"$BATS_TEST_TMPDIR/at_work"
+	until [ -e "$BATS_TEST_TMPDIR/at_work" ]; do sleep 0.05; done
 	kill -"$1" "$pid"
 	status=0
 	wait "$pid" || status=$?

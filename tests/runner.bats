@@ -864,7 +864,7 @@ interrupted() {	# SIGNAL STATUS
 	command -v script >/dev/null || skip "there is no script(1)"
 	status 0 script -qec "$runner --bin-dir $dir/bin --results $results" /dev/null
 	[[ $output == *$'\033[32mPASS'* ]]
-	says "running a.v.slow (0 s)"
+	says "running a.v.slow ("
 	NO_COLOR=1 status 0 script -qec "$runner --bin-dir $dir/bin --results $results" /dev/null
 	[[ $output != *$'\033[32m'* ]]
 }
