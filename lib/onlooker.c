@@ -76,25 +76,39 @@ static int read_kpage(struct onlooker *o)
 	return err ?: true;
 }
 
-/* Shorter by what cannot be seen, up to all of it. */
+static struct iovec piece(const struct onlooker *o, __u64 first)
+{
+	return (struct iovec){
+		.iov_base = o->map + first * PAGE_BYTES,
+		.iov_len = (o->nr - first < AT_ONCE ? o->nr - first : AT_ONCE) * PAGE_BYTES,
+	};
+}
+
+/* Of @n bytes out of @len: shorter by what cannot be seen, up to all of it. */
+static int seen_of(const struct onlooker *o, ssize_t n, size_t len)
+{
+	if (n < 0)
+		return o->hidden && errno == EFAULT ? false : -errno;
+	return n != (ssize_t)len && !o->hidden ? -EIO : n > 0;
+}
+
 static int splice_and_drain(struct onlooker *o)
 {
-	struct iovec iov;
+	struct iovec there;
 	bool seen = false;
 	ssize_t n;
 	__u64 i;
+	int rc;
 
 	for (i = 0; i < o->nr; i += AT_ONCE) {
-		iov.iov_base = o->map + i * PAGE_BYTES;
-		iov.iov_len = (o->nr - i < AT_ONCE ? o->nr - i : AT_ONCE) * PAGE_BYTES;
-		n = vmsplice(o->pipe[1], &iov, 1, 0);
-		if (n < 0 && !(o->hidden && errno == EFAULT))
-			return -errno;
-		if (n != (ssize_t)iov.iov_len && !o->hidden)
-			return -EIO;
-		if (n > 0 && read(o->pipe[0], o->copy, n) != n)
-			return -EIO;
-		seen |= n > 0;
+		there = piece(o, i);
+		n = vmsplice(o->pipe[1], &there, 1, 0);
+		rc = seen_of(o, n, there.iov_len);
+		if (rc > 0 && read(o->pipe[0], o->copy, n) != n)
+			rc = -EIO;
+		if (rc < 0)
+			return rc;
+		seen |= rc;
 	}
 	return seen;
 }
@@ -104,19 +118,17 @@ static int read_remotely(struct onlooker *o)
 {
 	struct iovec here, there;
 	bool seen = false;
-	ssize_t n;
 	__u64 i;
+	int rc;
 
 	for (i = 0; i < o->nr; i += AT_ONCE) {
-		there.iov_base = o->map + i * PAGE_BYTES;
-		there.iov_len = (o->nr - i < AT_ONCE ? o->nr - i : AT_ONCE) * PAGE_BYTES;
+		there = piece(o, i);
 		here = (struct iovec){ o->copy, there.iov_len };
-		n = process_vm_readv(o->target, &here, 1, &there, 1, 0);
-		if (n < 0 && !(o->hidden && errno == EFAULT))
-			return -errno;
-		if (n != (ssize_t)there.iov_len && !o->hidden)
-			return -EIO;
-		seen |= n > 0;
+		rc = seen_of(o, process_vm_readv(o->target, &here, 1, &there, 1, 0),
+			     there.iov_len);
+		if (rc < 0)
+			return rc;
+		seen |= rc;
 	}
 	return seen;
 }
