@@ -384,7 +384,7 @@ interrupt() {
 	# With its own signals: what runs in the background of a script ignores SIGINT.
 	env --default-signal=INT "$run_sh" 2>"$BATS_TEST_TMPDIR/stderr" >/dev/null 3>&- &
 	pid=$!
-	until [ -e "$BATS_TEST_TMPDIR/at_work" ]; do sleep 0.05; done
+	read -r _ <"$BATS_TEST_TMPDIR/at_work"
 	kill -"$1" "$pid"
 	status=0
 	wait "$pid" || status=$?
