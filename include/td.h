@@ -64,6 +64,16 @@ int td_create(struct td **out, const struct td_plan *plan);
 /* The steps. */
 int td_open(struct td **out);
 int td_init(struct td *td, const struct td_plan *plan);
+
+/**
+ * td_init_vm() - KVM_TDX_INIT_VM alone
+ * @init: as td_init_params() makes it, or NULL
+ *
+ * On hardware the CPUs may be out of entropy.  KVM asks the TDX module ten times and then
+ * leaves it to user space, by EAGAIN (arch/x86/kvm/vmx/tdx.c __tdx_td_init()); this tries
+ * again for 10 s, as a VMM does.
+ */
+int td_init_vm(int vm, struct kvm_tdx_init_vm *init);
 int td_add_vcpu(struct td *td);		/* the next index */
 int td_init_vcpu(struct td *td, unsigned int vcpu, __u64 rcx);
 int td_add_payload(struct td *td);

@@ -22,6 +22,7 @@
 
 #include <linux/kvm_para.h>
 
+#include "clock.h"
 #include "gmem.h"
 #include "ranges.h"
 #include "td.h"
@@ -29,6 +30,7 @@
 #define PAGE_BYTES	4096ull
 #define MAX_CPUID	256
 #define NR_REASONS	64
+#define ENTROPY_MS	10000
 
 /* KVM_CAP_SPLIT_IRQCHIP: a TD has no in-kernel IO-APIC. */
 #define NR_IOAPIC_PINS	24
@@ -240,6 +242,17 @@ int td_init_params(struct td *td, const struct td_plan *plan, struct kvm_tdx_ini
 	return rc;
 }
 
+int td_init_vm(int vm, struct kvm_tdx_init_vm *init)
+{
+	const __u64 end = clock_ms() + ENTROPY_MS;
+	int rc;
+
+	do {
+		rc = td_cmd(vm, KVM_TDX_INIT_VM, 0, init, NULL);
+	} while (rc == -EAGAIN && clock_ms() < end);
+	return rc;
+}
+
 int td_init(struct td *td, const struct td_plan *plan)
 {
 	struct kvm_tdx_init_vm *init;
@@ -247,7 +260,7 @@ int td_init(struct td *td, const struct td_plan *plan)
 
 	if (rc)
 		return rc;
-	rc = td_cmd(td->vm, KVM_TDX_INIT_VM, 0, init, NULL);
+	rc = td_init_vm(td->vm, init);
 	free(init);
 	return rc;
 }

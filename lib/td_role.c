@@ -37,7 +37,7 @@ static int init_vm(void *world, unsigned int me)
 	struct td_world *w = world;
 
 	(void)me;
-	return td_cmd(td_vm(w->td), KVM_TDX_INIT_VM, 0, w->init, NULL);
+	return td_init_vm(td_vm(w->td), w->init);
 }
 
 static int create_vcpu(void *world, unsigned int me)

@@ -125,7 +125,7 @@ int td_world_make(struct td_world *w)
 
 	rc = td_open(&w->td);
 	if (!rc && w->stage != TD_OPENED)
-		rc = td_cmd(td_vm(w->td), KVM_TDX_INIT_VM, 0, w->init, NULL) ?:
+		rc = td_init_vm(td_vm(w->td), w->init) ?:
 		     td_add_vcpu(w->td);
 	if (!rc && has_ready_vcpu(w))
 		rc = td_init_vcpu(w->td, 0, 0);

@@ -237,7 +237,8 @@ TEST_F(td_arguments, of_capabilities_have_room_for_them)
 
 static int init_vm(const world *w, struct kvm_tdx_init_vm *init, __u64 *hw_error)
 {
-	return td_cmd(w->vm, KVM_TDX_INIT_VM, 0, init, hw_error);
+	return hw_error ? td_cmd(w->vm, KVM_TDX_INIT_VM, 0, init, hw_error) :
+			  td_init_vm(w->vm, init);
 }
 
 static struct kvm_cpuid_entry2 *find(struct kvm_tdx_init_vm *init, unsigned int function,
@@ -551,7 +552,7 @@ TEST_F(td_arguments, of_create_vcpu_want_a_split_irqchip)
 	ASSERT_SYS(vm);
 	close(kvm);
 	ASSERT_OK(td_init_params(self->td, &variant->plan, &init));
-	ASSERT_OK(td_cmd(vm, KVM_TDX_INIT_VM, 0, init, NULL));
+	ASSERT_OK(td_init_vm(vm, init));
 	free(init);
 	EXPECT_ERR(EINVAL, RC(ioctl(vm, KVM_CREATE_VCPU, 0)));
 	EXPECT_ERR(EINVAL, RC(ioctl(vm, KVM_CREATE_VCPU, 0)));

@@ -78,7 +78,7 @@ static int open_td(struct world *w)
 
 static int init_vm(struct world *w)
 {
-	return td_cmd(td_vm(w->td), KVM_TDX_INIT_VM, 0, w->init, NULL);
+	return td_init_vm(td_vm(w->td), w->init);
 }
 
 static int add_vcpu(struct world *w)

@@ -60,6 +60,8 @@ CASE(cache_wb_interrupted, "PHYMEM.CACHE.WB", "INTERRUPTED_RESUMABLE", 0, 1);
  * needs entropy.
  */
 CASE(create_no_entropy, "MNG.CREATE", "RND_NO_ENTROPY", 0, 9);
+/* Then it leaves it to user space, here to td_init_vm(). */
+CASE(create_no_entropy_for_long, "MNG.CREATE", "RND_NO_ENTROPY", 0, 25);
 CASE(key_config_no_entropy, "MNG.KEY.CONFIG", "RND_NO_ENTROPY", 0, 9);
 CASE(addcx_no_entropy, "MNG.ADDCX", "RND_NO_ENTROPY", 2, 9);
 CASE(vp_init_no_entropy, "VP.INIT", "RND_NO_ENTROPY", 0, 9);
