@@ -92,6 +92,9 @@ int cgroup_misc_usage(const struct cgroup *cg, const char *what, __u64 *nr);
 /* How many there are on this host. */
 int cgroup_misc_capacity(const char *what, __u64 *nr);
 
+/* Why there are not @nr more to be had, in one sentence, or NULL.  Static storage. */
+const char *cgroup_misc_too_few(const char *what, __u64 nr);
+
 /**
  * cgroup_destroy() - move its tasks to where its creator was, and remove it
  *

@@ -384,7 +384,7 @@ static int misc_value(const char *dir, const char *file, const char *what, __u64
 }
 
 /* What exists on the host is told by the hierarchy's root. */
-int cgroup_misc_capacity(const char *what, __u64 *nr)
+static int host_value(const char *file, const char *what, __u64 *nr)
 {
 	char dir[MAX_PATH], path[MAX_PATH], *end;
 
@@ -393,7 +393,25 @@ int cgroup_misc_capacity(const char *what, __u64 *nr)
 	end = dir + strlen(dir) - strlen(path);
 	if (strcmp(path, "/") && end > dir && !strcmp(end, path))
 		*end = '\0';
-	return misc_value(dir, "misc.capacity", what, nr);
+	return misc_value(dir, file, what, nr);
+}
+
+int cgroup_misc_capacity(const char *what, __u64 *nr)
+{
+	return host_value("misc.capacity", what, nr);
+}
+
+const char *cgroup_misc_too_few(const char *what, __u64 nr)
+{
+	static char why[120];
+	__u64 capacity, used;
+
+	if (host_value("misc.capacity", what, &capacity) ||
+	    host_value("misc.current", what, &used) || used + nr <= capacity)
+		return NULL;
+	snprintf(why, sizeof(why), "this host has %llu of \"%s\", of which %llu are in use, and %llu are needed",
+		 capacity, what, used, nr);
+	return why;
 }
 
 const char *cgroup_misc_why_not(const char *what)

@@ -167,4 +167,4 @@ RACE(memory_is_punched_below_a_vcpu, vcpu_touch, punch)
 RACE(memory_is_touched_while_its_slot_moves, map_touch, slot_move)
 RACE(memory_is_punched_while_its_slot_moves, punch, slot_move)
 
-SUITE(.needs = NEED_ROOT | NEED_KVM | NEED_GMEM | NEED_REFCOUNT, .seconds = 60)
+SUITE(.needs = NEED_ROOT | NEED_KVM | NEED_GMEM | NEED_REFCOUNT, .seconds = 120)

@@ -454,4 +454,4 @@ TEST_F(td_life, has_the_attributes_it_was_given)
 	EXPECT_EQ(self->caps->supported_xfam, value);
 }
 
-SUITE(.needs = NEED_ROOT | NEED_KVM | NEED_GMEM, .seconds = 60, .serial = true)
+SUITE(.needs = NEED_ROOT | NEED_KVM | NEED_GMEM, .seconds = 300, .serial = true)

@@ -155,4 +155,4 @@ RACE(meets_a_punch_below_a_vcpu, false,
 RACE(meets_the_end_of_the_file, false, "0 0, EBUSY 0", "close_gmem")
 
 SUITE(.needs = NEED_ROOT | NEED_KVM | NEED_GMEM | NEED_REFCOUNT | NEED_KPAGE,
-      .seconds = 60, .serial = true)
+      .seconds = 120, .serial = true)

@@ -170,8 +170,12 @@ TEST_F(td_shared, is_mapped_anew_and_the_s_ept_is_not)
 {
 	static const char setting[] = "/sys/module/kvm/parameters/nx_huge_pages";
 
+	int rc;
+
 	ASSERT_OK(guest_does(self, TD_OP_WRITE, 0, NR_PAGES, PATTERN));
-	ASSERT_OK(host_set(setting, "force"));
+	rc = host_set(setting, "force");
+	REQUIRE(rc == -EPERM ? "kvm.nx_huge_pages is \"never\", and stays that" : NULL);
+	ASSERT_OK(rc);
 	EXPECT_OK(guest_does(self, TD_OP_VERIFY, 0, NR_PAGES, PATTERN));
 	ASSERT_OK(host_restore(setting));
 	EXPECT_OK(guest_does(self, TD_OP_VERIFY, 0, NR_PAGES, PATTERN));
