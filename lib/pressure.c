@@ -171,7 +171,8 @@ int pressure_khugepaged(unsigned int ms, bool *collapsed)
 		err = host_set(settings[i].path, settings[i].value);
 	err = err ?: ask_for_huge_page(&page);
 	/* The round that was going on has begun too early; the one behind it has not. */
-	for (has = had; !err && clock_ms() < end && (now < before + 2 || has == had);) {
+	has = had;
+	while (!err && (now < before + 2 || has == had) && clock_ms() < end) {
 		usleep(1000);
 		err = read_number(THP "khugepaged/full_scans", &now) ?:
 		      read_number(THP "khugepaged/pages_collapsed", &has);

@@ -169,7 +169,6 @@ TEST_F(td_shared, may_be_prefaulted)
 TEST_F(td_shared, is_mapped_anew_and_the_s_ept_is_not)
 {
 	static const char setting[] = "/sys/module/kvm/parameters/nx_huge_pages";
-
 	int rc;
 
 	ASSERT_OK(guest_does(self, TD_OP_WRITE, 0, NR_PAGES, PATTERN));
