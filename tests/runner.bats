@@ -324,6 +324,21 @@ row() {	# ID CASES REASON KERNELS [MORE]
 	says "1 passed, 0 failed, 0 skipped"
 }
 
+@test "a case that a known bug turns against the host is not run on one" {
+	fake a v.hang v.pass
+	errata "$(row B01 'a.v.*' 'one page' '{}' ', "sometimes": true, "harms": true')" \
+		"$(row B02 a.v.pass 'one page' '{}' ', "sometimes": true')"
+	status 4 runner --errata "$dir/errata.json"
+	ended a.v.hang SKIP "B01 may damage this host (docs/B01.md): run it in the emulated machine, or take 'harms' out of $dir/errata.json:2"
+	ended a.v.pass SKIP
+	[ ! -s "$dir/notes" ]
+	valid
+	# Of other kernels it is not known.
+	errata "$(row B01 'a.v.*' 'one page' '{"before": "3.0"}' ', "harms": true')"
+	status 0 runner --errata "$dir/errata.json" a.v.pass
+	ended a.v.pass PASS
+}
+
 @test "a row of the errata table may leave out kernels that hold pages mapped in the S-EPT" {
 	fake a v.pass v.fail
 	errata "$(row B01 a.v.fail 'one page' '{}' ', "unpinned": true')" \
@@ -392,6 +407,7 @@ row() {	# ID CASES REASON KERNELS [MORE]
 	bad '"before" must be a kernel' "$(row B02 a x '{"before": "7.3-1"}')"
 	bad '"before" must be later' "$(row B02 a x '{"from": "7.3", "before": "7.3-rc5"}')"
 	bad '"sometimes" must be' "$(row B02 a x '{}' ', "sometimes": 1')"
+	bad '"harms" must be' "$(row B02 a x '{}' ', "harms": "yes"')"
 	bad 'no case matches "b.*"' "$(row B02 'b.*' x '{}')"
 	bad 'a row must be' '"B02"'
 	errata "$good"

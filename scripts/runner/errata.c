@@ -100,7 +100,7 @@ static int parse_row(struct erratum *r, json_t *row, char *why, size_t why_len)
 {
 	static const char * const keys[] = {
 		"id", "title", "cases", "reason", "kernels", "reference", "also",
-		"sometimes", "unpinned", NULL
+		"sometimes", "unpinned", "harms", NULL
 	};
 	static const char * const ends[] = { "from", "before", NULL };
 	const char *strings[6], *text;
@@ -147,7 +147,8 @@ static int parse_row(struct erratum *r, json_t *row, char *why, size_t why_len)
 		return wrong(why, why_len, "\"before\" must be later than \"from\"");
 
 	return parse_flag(&r->sometimes, row, "sometimes", why, why_len) ?:
-	       parse_flag(&r->unpinned, row, "unpinned", why, why_len);
+	       parse_flag(&r->unpinned, row, "unpinned", why, why_len) ?:
+	       parse_flag(&r->harms, row, "harms", why, why_len);
 }
 
 /* The line on which row number @index begins, in a text that is an array. */
@@ -295,4 +296,18 @@ bool errata_explain(const struct errata *errata, const char *address, const char
 		    (matches(&r->reason, text) || (r->has_also && matches(&r->also, text))))
 			return true;
 	return false;
+}
+
+const struct erratum *errata_harm(const struct errata *errata, const char *address,
+				  const char *release, bool pinned)
+{
+	const struct erratum *r;
+	struct errata_version v;
+
+	if (!parse_version(release, &v))
+		return NULL;
+	for (r = errata->rows; r < errata->rows + errata->nr; r++)
+		if (r->harms && is_about(r, address, &v, pinned))
+			return r;
+	return NULL;
 }

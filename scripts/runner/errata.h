@@ -29,13 +29,14 @@ struct errata_version {
  * @before:    first one that has it no more
  * @sometimes: the cases need not fail on each of these kernels each time
  * @unpinned:  of these kernels, those that hold pages which the S-EPT maps are not meant
+ * @harms:     what is wrong may damage the host that it happens on
  * @line:      where it begins in the file
  */
 struct erratum {
 	const char *id, *title, *cases, *reference;
 	regex_t reason, also;
 	struct errata_version from, before;
-	bool has_also, sometimes, unpinned;
+	bool has_also, sometimes, unpinned, harms;
 	unsigned int line;
 };
 
@@ -78,5 +79,9 @@ const struct erratum *errata_find(const struct errata *errata, const char *addre
  */
 bool errata_explain(const struct errata *errata, const char *address, const char *release,
 		    bool pinned, const char *text);
+
+/* The row by which a case may damage the host that it runs on, or NULL. */
+const struct erratum *errata_harm(const struct errata *errata, const char *address,
+				  const char *release, bool pinned);
 
 #endif

@@ -221,6 +221,11 @@ static void apply_errata(const struct job *j, struct outcome *o)
 
 void judge(struct job *j, const struct kept *kept, struct outcome *o)
 {
+	if (j->harm) {
+		decide(o, VERDICT_SKIP, "%s may damage this host (%s): run it in the emulated machine, or take 'harms' out of %s:%u",
+		       j->harm->id, j->harm->reference, opt.errata, j->harm->line);
+		return;
+	}
 	come_to_verdict(j, kept, o);
 	apply_errata(j, o);
 }

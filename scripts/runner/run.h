@@ -70,6 +70,7 @@ struct job {
 	char *shown[SHOWN_LINES];
 	unsigned int nr_lines;
 	off_t found;			/* size of the file's findings when it began */
+	const struct erratum *harm;	/* by which it is not run */
 	struct timespec start;
 };
 
