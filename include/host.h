@@ -26,6 +26,12 @@
  */
 int host_set(const char *path, const char *value);
 
+/*
+ * Whether it could: 0, or -errno of an attempt to open @path.  access(2) does not ask what
+ * a kernel that is locked down does to debugfs.
+ */
+int host_may_set(const char *path);
+
 /* Put back what host_set() changed at @path. 0, -ENOENT if nothing was, or -errno. */
 int host_restore(const char *path);
 

@@ -40,6 +40,7 @@ const char *fault_why_not(void)
 {
 	static char why[200];
 	unsigned int i;
+	int err;
 
 	if (access(FAIL_NTH, R_OK | W_OK)) {
 		snprintf(why, sizeof(why), "this kernel cannot make allocations fail (%s: %s): build it with CONFIG_FAULT_INJECTION=y, CONFIG_FAILSLAB=y and CONFIG_FAIL_PAGE_ALLOC=y",
@@ -47,10 +48,11 @@ const char *fault_why_not(void)
 		return why;
 	}
 	for (i = 0; i < NR_SETTINGS; i++) {
-		if (settings[i].optional || !access(settings[i].path, R_OK | W_OK))
+		err = settings[i].optional ? 0 : host_may_set(settings[i].path);
+		if (!err)
 			continue;
 		snprintf(why, sizeof(why), "cannot say which allocations are to fail (%s: %s): build the kernel with CONFIG_FAULT_INJECTION_DEBUG_FS=y and mount debugfs",
-			 settings[i].path, strerror(errno));
+			 settings[i].path, strerror(-err));
 		return why;
 	}
 	return NULL;

@@ -323,6 +323,16 @@ static int journal_done(struct journal *j, const char *path, const char *was)
 	return rc;
 }
 
+int host_may_set(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	close(fd);
+	return 0;
+}
+
 int host_set(const char *path, const char *value)
 {
 	char was[VALUE_MAX];

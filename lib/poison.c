@@ -16,19 +16,9 @@
 #define RETIRE		"/sys/devices/system/memory/soft_offline_page"
 #define PAGE_BYTES	4096ull
 
-/* access(2) does not ask what a kernel that is locked down does to debugfs. */
-static bool can_write(const char *path)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0;
-}
-
 const char *poison_why_not(void)
 {
-	if (!can_write(CORRUPT) || !can_write(UNPOISON))
+	if (host_may_set(CORRUPT) || host_may_set(UNPOISON))
 		return "no memory errors can be simulated: needs root, debugfs at /sys/kernel/debug, and a kernel with CONFIG_HWPOISON_INJECT that is not locked down";
 	return NULL;
 }
