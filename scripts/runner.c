@@ -38,15 +38,6 @@ void *need(void *p)
 	return p;
 }
 
-long ms_since(const struct timespec *start)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (now.tv_sec - start->tv_sec) * 1000 +
-	       (now.tv_nsec - start->tv_nsec) / 1000000;
-}
-
 const char *utc_now(void)
 {
 	static char text[64];
@@ -401,7 +392,7 @@ static void run_begin(void)
 	uname(&run.kernel);
 	if (run.emulated)
 		take_release();
-	clock_gettime(CLOCK_MONOTONIC, &run.start);
+	run.start = clock_ms();
 	if (!opt.platform)
 		opt.platform = env_platform();
 	if (!opt.seed_given) {

@@ -14,10 +14,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "census.h"
+#include "clock.h"
 #include "gmem.h"
 #include "guest.h"
 #include "need.h"
@@ -31,14 +31,6 @@
 #define MAX_ROUNDS	101
 
 static unsigned int rounds = 15;
-
-static double now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1e9 + ts.tv_nsec;
-}
 
 static void __attribute__((noreturn)) give_up(const char *what, int err)
 {
@@ -75,13 +67,13 @@ static double ratio(const double *a, const double *b)
 
 static double time_census(int fd)
 {
-	double start = now_ns();
+	double start = clock_ns();
 	struct census *c;
 	int err = census_take(&c, fd, 0, NR_PAGES);
 
 	if (err)
 		give_up("census", err);
-	start = now_ns() - start;
+	start = clock_ns() - start;
 	census_free(c);
 	return start / NR_PAGES;
 }
@@ -97,7 +89,7 @@ static double time_kpage(const __u64 *pfns, __u64 longest)
 
 	if (counts < 0 || flags < 0)
 		give_up("/proc/kpage*", errno);
-	start = now_ns();
+	start = clock_ns();
 	for (i = 0; i < NR_PAGES; i += run) {
 		for (run = 1; run < longest && i + run < NR_PAGES &&
 			      pfns[i + run] == pfns[i] + run; run++)
@@ -106,7 +98,7 @@ static double time_kpage(const __u64 *pfns, __u64 longest)
 		    pread(flags, answers, run * 8, pfns[i] * 8) < 0)
 			give_up("/proc/kpage*", errno);
 	}
-	start = now_ns() - start;
+	start = clock_ns() - start;
 	close(counts);
 	close(flags);
 	return start / NR_PAGES;
@@ -116,7 +108,7 @@ static double time_kpage(const __u64 *pfns, __u64 longest)
 static double time_page_types(const char *tool, const char *map)
 {
 	char pid[16], range[64];
-	double start = now_ns();
+	double start = clock_ns();
 	int status, null;
 	pid_t child;
 
@@ -133,7 +125,7 @@ static double time_page_types(const char *tool, const char *map)
 	}
 	if (waitpid(child, &status, 0) != child || status)
 		give_up("page-types", status ? EINVAL : errno);
-	return (now_ns() - start) / NR_PAGES;
+	return (clock_ns() - start) / NR_PAGES;
 }
 
 static void bench_census(struct guest *g)
@@ -197,7 +189,7 @@ static void touch(char *map)
 /* What somebody without this suite would write. */
 static double churn_bare(int fd, char *map)
 {
-	double start = now_ns();
+	double start = clock_ns();
 	int step;
 
 	for (step = 0; step < STEPS; step++) {
@@ -206,13 +198,13 @@ static double churn_bare(int fd, char *map)
 			      STEP_PAGES * PAGE))
 			give_up("punch", errno);
 	}
-	return now_ns() - start;
+	return clock_ns() - start;
 }
 
 /* The same through the suite, with a census every @every steps, 0 for none. */
 static double churn_suite(int fd, char *map, int every)
 {
-	double start = now_ns();
+	double start = clock_ns();
 	struct finding f;
 	int step;
 
@@ -229,7 +221,7 @@ static double churn_suite(int fd, char *map, int every)
 			give_up(f.text, EINVAL);
 		supervise_checked();
 	}
-	return now_ns() - start;
+	return clock_ns() - start;
 }
 
 static void bench_churn(struct guest *g)

@@ -5,8 +5,8 @@
  */
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "clock.h"
 #include "race.h"
 #include "suite.h"
 
@@ -31,12 +31,10 @@ FIXTURE_TEARDOWN(race_test)
 
 static void spend_us(unsigned int us)
 {
-	struct timespec begin, t;
+	const __u64 end = clock_ns() + us * 1000ull;
 
-	clock_gettime(CLOCK_MONOTONIC, &begin);
-	do {
-		clock_gettime(CLOCK_MONOTONIC, &t);
-	} while ((t.tv_sec - begin.tv_sec) * 1000000 + (t.tv_nsec - begin.tv_nsec) / 1000 < us);
+	while (clock_ns() < end)
+		;
 }
 
 /* How many are in here at once? */

@@ -5,11 +5,11 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <sys/utsname.h>
-#include <time.h>
 
 #include <jansson.h>
 
 #include "cases.h"
+#include "clock.h"
 #include "emulated.h"
 #include "keeper.h"
 #include "kmsg.h"
@@ -71,7 +71,7 @@ struct job {
 	unsigned int nr_lines;
 	off_t found;			/* size of the file's findings when it began */
 	const struct erratum *harm;	/* by which it is not run */
-	struct timespec start;
+	__u64 start;			/* clock_ms() */
 };
 
 /* What became of it. */
@@ -113,7 +113,7 @@ struct runner {
 	struct utsname kernel;		/* of the machine that the cases run on */
 	unsigned long long count[NR_VERDICTS], settle_max;
 	struct grief *griefs;
-	struct timespec start;
+	__u64 start;			/* clock_ms() */
 
 	int interrupted;		/* by which signal */
 	bool stop;			/* begin no more cases */
@@ -128,7 +128,6 @@ extern struct runner run;
 
 /* runner.c */
 void *need(void *p);
-long ms_since(const struct timespec *start);
 const char *utc_now(void);
 const char *hex(unsigned long long n);
 void make_printable(char *text);

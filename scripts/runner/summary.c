@@ -58,8 +58,8 @@ void transient_show(void)
 			oldest = &run.jobs[i];
 	if (run.nr_running > 1)
 		snprintf(more, sizeof(more), " and %u more", run.nr_running - 1);
-	snprintf(text, sizeof(text), "running %s (%ld s)%s", oldest->c->address,
-		 ms_since(&oldest->start) / 1000, more);
+	snprintf(text, sizeof(text), "running %s (%llu s)%s", oldest->c->address,
+		 (clock_ms() - oldest->start) / 1000, more);
 	ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
 	fprintf(stderr, "%.*s", (int)(size.ws_col ?: 80) - 1, text);
 	run.transient = true;
@@ -77,7 +77,7 @@ void print_ended(const struct job *j, const struct outcome *o)
 		fprintf(run.progress, "[%4llu] ", run.nr_ended);
 	fprintf(run.progress, "%s%-5s%s %-*s %7.2f s\n", run.colour ? colour_of(o->verdict) : "",
 		verdict_name(o->verdict), run.colour ? "\033[0m" : "", run.width,
-		j->c->address, ms_since(&j->start) / 1000.0);
+		j->c->address, (clock_ms() - j->start) / 1000.0);
 	if (o->verdict == VERDICT_FAIL || o->verdict == VERDICT_ERROR) {
 		fprintf(run.progress, "      %s\n", o->reason);
 		for (i = 0; i < j->nr_lines && i < SHOWN_LINES; i++)
@@ -207,7 +207,7 @@ void print_summary(FILE *to, bool names, bool colour)
 		fprintf(to, "%llu known to fail, ", run.count[VERDICT_KNOWN]);
 	fprintf(to, "%llu skipped, %llu error%s in %.1f s\n", run.count[VERDICT_SKIP],
 		run.count[VERDICT_ERROR], run.count[VERDICT_ERROR] == 1 ? "" : "s",
-		ms_since(&run.start) / 1000.0);
+		(clock_ms() - run.start) / 1000.0);
 	if (is_faked())
 		fprintf(to, "proves nothing about this kernel: SEPT_FAKE_REFS or SEPT_KMSG is set\n");
 	if (run.interrupted)
@@ -250,7 +250,7 @@ json_t *end_json(int status)
 	json = need(json_pack("{si ss si so sI sI sO}", "format", FORMAT, "ended", utc_now(),
 			      "exit", status, "counts", counts,
 			      "settle_ms", (json_int_t)run.settle_max,
-			      "ms", (json_int_t)ms_since(&run.start),
+			      "ms", (json_int_t)(clock_ms() - run.start),
 			      "restored", run.restored));
 	json_object_set_new(json, "interrupted", run.interrupted ?
 			    json_sprintf("SIG%s", sigabbrev_np(run.interrupted)) : json_null());
