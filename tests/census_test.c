@@ -21,7 +21,10 @@
 #define NR_PAGES	64
 #define PAGE		4096ul
 
-static int holder_cpu;
+struct holder {
+	void *map;
+	int cpu;
+};
 
 FIXTURE(census_test) {
 	struct guest *g;
@@ -154,10 +157,11 @@ TEST_F(census_test, finds_a_pin_that_another_process_keeps)
 }
 
 /* All the time, but for a moment in each millisecond. */
-static int hardly_lets_go(struct peer *me, void *map)
+static int hardly_lets_go(struct peer *me, void *arg)
 {
+	const struct holder *h = arg;
 	struct pin *pin;
-	int err = cpu_run_on(holder_cpu) ?: pin_take(&pin, PIN_VMSPLICE, map, 1);
+	int err = cpu_run_on(h->cpu) ?: pin_take(&pin, PIN_VMSPLICE, h->map, 1);
 
 	peer_tell(me, 0);
 	while (!err) {
@@ -165,22 +169,23 @@ static int hardly_lets_go(struct peer *me, void *map)
 		pin_release(pin);
 		if (err != -ETIMEDOUT)
 			return err;
-		err = pin_take(&pin, PIN_VMSPLICE, map, 1);
+		err = pin_take(&pin, PIN_VMSPLICE, h->map, 1);
 	}
 	return err;
 }
 
 TEST_F(census_test, sees_the_moments_of_a_holder_that_hardly_lets_go)
 {
+	struct holder h = { .map = self->map };
 	struct peer *peer;
 	unsigned int i;
 	int cpus[2];
 
 	REQUIRE(cpu_find_two(cpus));
 	ASSERT_OK(cpu_run_on(cpus[0]));
-	holder_cpu = cpus[1];
+	h.cpu = cpus[1];
 	unsetenv("SEPT_SETTLE_MS");
-	ASSERT_OK(peer_start(&peer, hardly_lets_go, self->map));
+	ASSERT_OK(peer_start(&peer, hardly_lets_go, &h));
 	ASSERT_OK(peer_hear(peer, NULL, 5000));
 	for (i = 0; i < 5; i++)
 		EXPECT_HELD(self->fd, 0, 1, 2, 0);

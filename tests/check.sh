@@ -22,7 +22,7 @@ say() { printf '%s\n' "$*" >&2; }
 # count TAP_FILE PART: add up its test lines; tell the failed ones.
 count() {
 	local file=$1 part=$2 line
-	local p f s planned
+	local p f s planned before=${#red[@]}
 
 	# Nested lines of the harness are indented or start with "#".
 	p=$(grep -cE '^ok ' "$file" || true)		# grep -c exits 1 on zero
@@ -35,15 +35,14 @@ count() {
 	while IFS= read -r line; do
 		red+=("$part: $line")
 	done < <(grep -E '^not ok ' "$file" || true)
-	((f == 0)) || red_logs+=("$file")
 	# What was planned but never told has not passed.
 	if [[ -z $planned ]] || ((p + f < planned)); then
 		((failed += 1))
 		red+=("$part: ended before its plan was done, see $file")
-		red_logs+=("$file")
 	elif ((planned == 0)); then
 		((skipped += 1))
 	fi
+	((${#red[@]} == before)) || red_logs+=("$file")
 	say "  $part: $((p - s)) passed, $f failed, $s skipped"
 }
 
